@@ -1,0 +1,164 @@
+package frame
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// A Machine is the framing of one connection, both directions, without I/O and without a clock. What it wants done it
+// appends to a list of events. Most protocols need only a [Codec] and use [Pair]; a Machine of its own is for protocols
+// that cut one flight into several frames, answer frames with frames, act by the clock, or stop framing.
+//
+// Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair may.
+//
+// A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender] and
+// [Backlogger].
+type Machine interface {
+	// Limits returns the room that a Buf given to Send must have, and the most bytes it may hold.
+	Limits() Limits
+
+	// Start is called once, before any other method, and appends what opens the exchange. Data given to Send before
+	// the peer is ready for it is the Machine's to hold.
+	Start(ev []Event) ([]Event, error)
+
+	// Send takes TLS bytes for the peer and appends the frames that result. b belongs to the Machine from now on, also
+	// when Send fails. b may be nil. flush says that a flight ends here: TLS waits for an answer, or for nothing.
+	Send(ev []Event, b *Buf, flush bool) ([]Event, error)
+
+	// Recv takes one frame and appends what it means. b is borrowed: it may be changed and may be part of an event,
+	// but it is valid only until the next call of Recv. An error wraps ErrMalformed; over a stream it is fatal.
+	Recv(ev []Event, b *Buf) ([]Event, error)
+}
+
+// An Event is one thing that a Machine wants done. Events are handled in order.
+type Event struct {
+	Kind EventKind
+	Buf  *Buf  // Out, In, Side: the receiver of the event releases it
+	Err  error // Done: nil for an orderly end
+}
+
+// EventKind tells what an Event means.
+type EventKind uint8
+
+const (
+	Out       EventKind = iota + 1 // Buf is one frame for the carrier
+	In                             // Buf holds TLS bytes for the engine
+	Side                           // Buf holds traffic of the protocol that is not TLS
+	SwitchRaw                      // framing ends: from here on, both ways, TLS bytes travel as they are
+	Done                           // the protocol has ended; the peer will send no more frames
+)
+
+// String returns the name of the kind in lower case.
+func (k EventKind) String() string {
+	names := [...]string{"none", "out", "in", "side", "switch-raw", "done"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}
+
+// Timed is a Machine that acts by the clock, for example to retransmit.
+type Timed interface {
+	// Deadline returns when Tick wants to be called next; ok is false for "not by the clock".
+	Deadline() (t time.Time, ok bool)
+	// Tick tells the time. It is called at the Deadline and before every other call that may set one.
+	Tick(ev []Event, now time.Time) ([]Event, error)
+}
+
+// Ender is a Machine that has something to say at the end, such as a WebSocket close frame. End is called once, after
+// the last Send.
+type Ender interface {
+	End(ev []Event) ([]Event, error)
+}
+
+// Backlogger is a Machine that holds data back, for a window or a turn. The connection counts the backlog as unsent
+// and makes writers wait.
+type Backlogger interface {
+	Backlog() int // bytes taken by Send and not yet sent
+}
+
+// A Preamble is a dialogue with the peer before the first frame of a stream. An error that the peer's bytes caused
+// wraps ErrMalformed. What Exchange does not take from p stays there for the frames.
+type Preamble interface {
+	// Exchange holds the dialogue. p is interrupted when ctx ends: Exchange need not look at ctx itself.
+	Exchange(ctx context.Context, p Peeker, role Role) error
+}
+
+// A Peeker is a byte stream that can be looked at before it is taken, as with [bufio.Reader].
+type Peeker interface {
+	io.ReadWriter
+	// Peek waits for n bytes and returns them without taking them. They are valid until the next call. Fewer than n
+	// bytes come with the error that stopped it.
+	Peek(n int) ([]byte, error)
+	// Discard takes n bytes.
+	Discard(n int) (int, error)
+}
+
+// Pair returns the Machine of a protocol that is a Codec in each direction: one payload, one frame. It implements
+// Delimiter if recv does. Its codecs can be had again by a type assertion to interface{ Codecs() (send, recv Codec) }.
+func Pair(send, recv Codec) Machine {
+	p := pair{send: send, recv: recv}
+	if d, ok := recv.(Delimiter); ok {
+		return &streamPair{p, d}
+	}
+	return &p
+}
+
+type pair struct{ send, recv Codec }
+
+type streamPair struct {
+	pair
+	Delimiter
+}
+
+func (p *pair) Codecs() (send, recv Codec)        { return p.send, p.recv }
+func (p *pair) Limits() Limits                    { return p.send.Limits() }
+func (p *pair) Start(ev []Event) ([]Event, error) { return ev, nil }
+
+func (p *pair) Send(ev []Event, b *Buf, _ bool) ([]Event, error) {
+	if b == nil {
+		return ev, nil
+	}
+	if err := p.send.Encode(b); err != nil {
+		b.Release()
+		return ev, err
+	}
+	return append(ev, Event{Kind: Out, Buf: b}), nil
+}
+
+func (p *pair) Recv(ev []Event, b *Buf) ([]Event, error) {
+	if err := p.recv.Decode(b); err != nil {
+		return ev, err
+	}
+	if b.Len() == 0 {
+		return ev, nil
+	}
+	return append(ev, Event{Kind: In, Buf: b}), nil
+}
+
+// Raw is the Maker of no framing: TLS bytes travel as they are. Over a stream nothing tells its frames apart, and
+// nothing needs to.
+func Raw(Role) (Machine, error) { return rawMachine{}, nil }
+
+type rawMachine struct{}
+
+func (rawMachine) Limits() Limits                    { return Limits{Max: maxRaw} }
+func (rawMachine) Start(ev []Event) ([]Event, error) { return ev, nil }
+
+func (rawMachine) Send(ev []Event, b *Buf, _ bool) ([]Event, error) {
+	if b == nil {
+		return ev, nil
+	}
+	return append(ev, Event{Kind: Out, Buf: b}), nil
+}
+
+func (rawMachine) Recv(ev []Event, b *Buf) ([]Event, error) {
+	return append(ev, Event{Kind: In, Buf: b}), nil
+}
+
+// IsRaw reports whether m frames nothing.
+func IsRaw(m Machine) bool { _, ok := m.(rawMachine); return ok }
+
+// maxRaw bounds what is handed on at once, not the connection.
+const maxRaw = 1 << 20

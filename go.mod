@@ -1,0 +1,5 @@
+module github.com/encase-tls/encase
+
+go 1.26.0
+
+require github.com/valyala/bytebufferpool v1.0.0
