@@ -1,0 +1,134 @@
+// Package bio holds TLS and DTLS engines that do no I/O: bytes from the peer go in, bytes for the peer come out, and the
+// caller moves them in whatever way its protocol wants.
+//
+//	           Open  ┌────────┐  Seal, Flush
+//	from peer ──────▶│        │──────────────▶ to peer
+//	                 │ Engine │
+//	plaintext ◀──────│        │◀────────────── plaintext
+//	           Open  └────────┘  Seal
+//
+// An [Engine] appends to the caller's buffers, as [crypto/cipher.AEAD] does: a header costs nothing, there is no state
+// "output too small", and no error means "try again". What an engine wants is in [Status]; an error is always the end.
+//
+// The rule that every user must keep: when [Status].Out is not zero, [Engine].Flush until it is, and send that, before
+// waiting for the peer. It holds during the handshake, after it (session tickets, key updates) and after an error (the
+// alert).
+//
+// [TLS] is the engine over Go's crypto/tls. Other stacks register by name ([Register], [Stacks]); package
+// bio/enginetest says whether one keeps the contract. [Session] puts the calls of OpenSSL and wolfSSL on top of an
+// engine, over memory BIOs ([Memory], [Pair]) or anything that reads and writes.
+package bio
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// An Engine is one end of a TLS or DTLS connection. It does no I/O, starts no timer and, unless its stack is documented
+// to, reads no clock. An established TLS engine has no goroutine.
+//
+// One goroutine may call Open while another calls Seal or Flush. What Seal and Flush return must reach the wire in the
+// order of the calls, so hold one lock over call and send. Abort and State may be called at any time.
+type Engine interface {
+	// Open takes src, bytes from the peer (TLS: any part of the stream; DTLS: exactly one datagram), and appends the
+	// application data in it to dst. src is scratch: it may be overwritten, and is not kept. dst may not overlap src.
+	//
+	// When Status.Consumed is less than len(src), the rest is to be given again after what Status asks for has been
+	// done: a choice after ClientHello, or Flush. Data comes together with the error that followed it.
+	Open(dst, src []byte) (plain []byte, st Status, err error)
+
+	// Seal appends one record with a prefix of p to dst and returns how many bytes of p it took. Protocol output that
+	// was queued goes in front of it or behind it, where its order demands. p is only read. Before the handshake is
+	// done, and after CloseWrite, it returns ErrNotOpen or ErrWriteClosed; these two are no end of the engine.
+	Seal(dst, p []byte) (out []byte, n int, err error)
+
+	// Flush appends queued protocol output to dst: handshake flights, tickets, key updates, alerts (also after an
+	// error). TLS: at most limit bytes, cut between records where one fits, 0 for no limit; DTLS: one datagram. more
+	// says that there is more. The first Flush of a client starts its handshake.
+	Flush(dst []byte, limit int) (out []byte, more bool)
+
+	// Deadline returns when Tick wants to be called; ok is false when the engine waits for no time.
+	Deadline() (t time.Time, ok bool)
+	// Tick tells the engine the time.
+	Tick(now time.Time) (Status, error)
+
+	// CloseWrite queues the close_notify alert; reading goes on. Calling it again does nothing. Before the handshake
+	// is done it returns ErrNotOpen.
+	// https://www.rfc-editor.org/rfc/rfc8446#section-6.1
+	CloseWrite() error
+
+	// TransportEOF tells the engine that the peer will send no more bytes. It returns nil if the peer had closed with
+	// close_notify, and otherwise an error that wraps ErrTruncated.
+	TransportEOF() error
+
+	// Abort ends the engine and what it suspended, without an alert; later calls return err. It does not wait.
+	Abort(err error)
+
+	// Overhead returns the most bytes that Seal adds to the plaintext of one record, 0 until the handshake is done.
+	Overhead() int
+
+	// State returns a snapshot.
+	State() State
+}
+
+// A Chooser is an Engine that can let its user choose the configuration after it has seen the ClientHello, however long
+// that takes. It does so if Config.ChooseLate is set: Open returns EventClientHello, and the engine waits.
+type Chooser interface {
+	// ClientHello returns what the client offered, nil before EventClientHello.
+	ClientHello() *tls.ClientHelloInfo
+	// Choose goes on with cfg; it may be called from any goroutine. Call Open with the rest of the bytes, or with
+	// none, afterwards.
+	Choose(cfg *tls.Config) error
+	// Reject makes the handshake fail with err; the peer gets an alert.
+	Reject(err error) error
+}
+
+// Status is what an engine has to say besides data.
+type Status struct {
+	Consumed int    // bytes of src that were taken
+	Out      int    // bytes of protocol output that wait for Flush
+	Events   Events // what has happened during this call
+}
+
+// Events is a set of things that have happened.
+type Events uint8
+
+const (
+	EventClientHello   Events = 1 << iota // the engine waits for Chooser.Choose or Reject
+	EventHandshakeDone                    // Seal may be called; there may be output to flush
+	EventPeerClosed                       // the peer sent close_notify: no more data will come
+	EventKeysUpdated                      // the peer asked for new keys and was answered
+	EventTicket                           // a session for resumption was stored
+)
+
+// Has reports whether all of e is in the set.
+func (s Events) Has(e Events) bool { return s&e == e }
+
+// A Phase is where in its life an engine is.
+type Phase uint8
+
+const (
+	PhaseHandshake Phase = iota // before and during the handshake
+	PhaseChoosing               // waits for Chooser.Choose or Reject
+	PhaseOpen                   // application data may flow
+	PhaseClosed                 // both sides have closed in order
+	PhaseFailed                 // an error has ended it
+)
+
+// String returns a word for the phase.
+func (p Phase) String() string {
+	names := [...]string{"handshake", "choosing", "open", "closed", "failed"}
+	if int(p) < len(names) {
+		return names[p]
+	}
+	return "unknown"
+}
+
+// State is a snapshot of an engine.
+type State struct {
+	Phase       Phase
+	PeerClosed  bool // the peer's close_notify has arrived
+	WriteClosed bool // CloseWrite has been called
+	// TLS is what the handshake agreed on; the zero value until it is done. Version may be a version of DTLS.
+	TLS tls.ConnectionState
+}
