@@ -122,7 +122,7 @@ func (s *Session) Write(p []byte) (done int, err error) {
 // Flush gives the writer what waits for it. It returns ErrWantWrite if something still does.
 func (s *Session) Flush() error {
 	for {
-		for more := true; more; {
+		for more := true; more && len(s.sends) < softQueue; { // the engine bounds what it keeps, and so does this
 			s.sends, more = s.eng.Flush(s.sends, 0)
 		}
 		if len(s.sends) == 0 {
@@ -180,8 +180,11 @@ func (s *Session) take() error {
 	if s.err != nil {
 		s.Flush() // the alert
 	}
-	if len(s.plain) > 0 {
+	switch {
+	case len(s.plain) > 0:
 		return nil
+	case s.err == nil && st.Consumed == 0 && st.Out > 0:
+		return ErrWantWrite // the engine takes no more before its answers are out
 	}
 	return s.err
 }

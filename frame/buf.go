@@ -11,13 +11,15 @@ import (
 //	| headroom | contents | tailroom |
 //
 // so that each layer can put its header in front and its trailer behind without moving the rest. A Buf has one owner;
-// a call that takes it over says so. Lack of room is a fault of this program and panics; bytes from the network never
-// make a Buf panic. A Buf is not safe for concurrent use.
+// a call that takes it over says so. Lack of room, or of contents to trim, is a fault of this program and panics: a
+// length that a peer chose must be compared with Len before it comes near a Buf. The zero Buf is empty and has no room.
+// A Buf is not safe for concurrent use.
 type Buf struct {
-	full     []byte // the whole array; nil after Release
-	off, end int    // contents are full[off:end]
-	pool     *Pool  // where Release returns it; nil: to the garbage collector
-	storage  *bytebufferpool.ByteBuffer
+	full     []byte                     // the whole array, as far as it may be used
+	off, end int                        // contents are full[off:end]
+	pool     *Pool                      // where Release returns the Buf; nil: nowhere
+	storage  *bytebufferpool.ByteBuffer // where Release returns the array; nil: to the garbage collector
+	released bool
 }
 
 // NewBuf returns a Buf outside any pool with a copy of contents and the given room around it.
@@ -27,9 +29,11 @@ func NewBuf(head int, contents []byte, tail int) *Buf {
 	return b
 }
 
-// Borrow makes b a view of full[off:end] with the rest of full as its room. The array stays its owner's: Release does
-// not recycle it. What b held before is forgotten, not released.
+// Borrow makes b a view of full[off:end] with the rest of full as its room; what lies behind len(full) stays out of
+// reach. The array stays its owner's: Release does not recycle it. What b held before is forgotten, not released. Borrow
+// panics unless 0 <= off <= end <= len(full).
 func (b *Buf) Borrow(full []byte, off, end int) {
+	_ = full[off:end:len(full)]
 	*b = Buf{full: full, off: off, end: end}
 }
 
@@ -49,7 +53,7 @@ func (b *Buf) Tailroom() int { return len(b.full) - b.end }
 // exceeds the headroom.
 func (b *Buf) Prepend(n int) []byte {
 	if uint(n) > uint(b.off) {
-		b.noRoom("Prepend", n, b.off)
+		noRoom("Prepend", n, b.off)
 	}
 	b.off -= n
 	return b.full[b.off : b.off+n : b.off+n]
@@ -59,7 +63,7 @@ func (b *Buf) Prepend(n int) []byte {
 // exceeds the tailroom.
 func (b *Buf) Append(n int) []byte {
 	if uint(n) > uint(len(b.full)-b.end) {
-		b.noRoom("Append", n, b.Tailroom())
+		noRoom("Append", n, b.Tailroom())
 	}
 	b.end += n
 	return b.full[b.end-n : b.end : b.end]
@@ -68,7 +72,7 @@ func (b *Buf) Append(n int) []byte {
 // TrimFront takes n bytes off the front of the contents; they become headroom. It panics when there are fewer.
 func (b *Buf) TrimFront(n int) {
 	if uint(n) > uint(b.end-b.off) {
-		b.noRoom("TrimFront", n, b.Len())
+		tooShort("TrimFront", n, b.Len())
 	}
 	b.off += n
 }
@@ -76,43 +80,44 @@ func (b *Buf) TrimFront(n int) {
 // TrimBack takes n bytes off the end of the contents; they become tailroom. It panics when there are fewer.
 func (b *Buf) TrimBack(n int) {
 	if uint(n) > uint(b.end-b.off) {
-		b.noRoom("TrimBack", n, b.Len())
+		tooShort("TrimBack", n, b.Len())
 	}
 	b.end -= n
 }
 
 // Tail returns the tailroom as an empty slice for append-style calls, such as cipher.AEAD.Seal. Give what came back to
 // Adopt.
-func (b *Buf) Tail() []byte { return b.full[b.end:b.end] }
+func (b *Buf) Tail() []byte { return b.full[b.end:b.end:len(b.full)] }
 
-// Adopt makes p the new end of the contents, where p is what an append-style call made of Tail. It costs nothing when p
-// is still in place. When append had to move it, the contents move to an array of their own with the same headroom and
-// at least tail bytes of tailroom.
+// Adopt appends p, which is what an append-style call made of Tail, and leaves at least tail bytes of tailroom. It costs
+// nothing when p is still in place and enough room follows. Otherwise p is copied, and when it does not fit, the
+// contents move to an array of their own with the same headroom; slices of b are invalid then.
 func (b *Buf) Adopt(p []byte, tail int) {
-	if len(p) == 0 {
-		return
-	}
-	if len(p) <= b.Tailroom() && &p[0] == &b.full[b.end] {
-		b.end += len(p)
-		return
-	}
-	if len(p)+tail > b.Tailroom() {
+	switch {
+	case len(p)+tail > b.Tailroom():
 		full := make([]byte, b.end+len(p)+tail)
-		copy(full[b.off:], b.full[b.off:b.end])
+		copy(full[b.off:], b.Bytes())
+		copy(full[b.end:], p) // before drop: p may lie in the old array
 		b.drop()
 		b.full = full
+	case len(p) > 0 && &p[0] != &b.full[b.end]:
+		copy(b.full[b.end:], p)
 	}
-	b.end += copy(b.full[b.end:], p)
+	b.end += len(p)
 }
 
-// Release gives b back to where it came from. Neither b nor any slice of it may be used afterwards.
+// Release gives a Buf of a pool back to it. Neither b nor any slice of it may be used afterwards. A Buf that borrows, or
+// that was made by NewBuf, has nowhere to go: nothing happens to it.
 func (b *Buf) Release() {
-	if b.storage == nil && b.pool == nil {
+	p := b.pool
+	if p == nil {
+		if b.released && poison.Load() {
+			panic("frame: Buf.Release: released twice; which of the two owned it?")
+		}
 		return
 	}
-	p := b.pool
 	b.drop()
-	*b = Buf{}
+	*b = Buf{released: true}
 	p.headers.Put(b)
 }
 
@@ -126,11 +131,19 @@ func (b *Buf) drop() {
 			b.full[i] = poisonByte
 		}
 	}
-	b.storage.B = b.full[:b.pool.size]
+	b.storage.B = b.full // at its full length, see Pool
 	b.pool.arrays.Put(b.storage)
 	b.storage, b.full = nil, nil
 }
 
-func (b *Buf) noRoom(op string, n, have int) {
-	panic(fmt.Sprintf("frame: Buf.%s(%d): only %d bytes; do Limits and Get agree?", op, n, have))
+// The messages are made out of line, so that the methods are short enough to be inlined.
+
+//go:noinline
+func noRoom(op string, n, have int) {
+	panic(fmt.Sprintf("frame: Buf.%s(%d): there is room for %d bytes; do Limits and Get agree?", op, n, have))
+}
+
+//go:noinline
+func tooShort(op string, n, have int) {
+	panic(fmt.Sprintf("frame: Buf.%s(%d): the contents are %d bytes; compare with Len first", op, n, have))
 }
