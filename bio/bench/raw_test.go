@@ -17,8 +17,8 @@ const (
 	gcmTagLen       = 16
 )
 
-// BenchmarkRecord/aead/SIZE seals and opens SIZE bytes in place with AES-128-GCM, with the additional data and the nonce
-// of a TLS 1.3 record and nothing else of one. No engine over crypto/tls can be faster.
+// BenchmarkRecord/aead/SIZE seals and opens SIZE bytes in place with AES-128-GCM, with the additional data and the
+// nonce of a TLS 1.3 record and nothing else of one. No engine over crypto/tls can be faster.
 func BenchmarkRecord(b *testing.B) {
 	for _, size := range []int{1350, 1400, maxPlaintext} {
 		b.Run(fmt.Sprintf("aead/%d", size), func(b *testing.B) { benchmarkAEAD(b, size) })
