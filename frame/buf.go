@@ -49,6 +49,9 @@ func (b *Buf) Headroom() int { return b.off }
 // Tailroom returns how many bytes fit behind the contents.
 func (b *Buf) Tailroom() int { return len(b.full) - b.end }
 
+// Cap returns the size of the whole array: what b costs in memory.
+func (b *Buf) Cap() int { return len(b.full) }
+
 // Prepend makes the contents n bytes longer in front and returns the new bytes, which are not zeroed. It panics when n
 // exceeds the headroom.
 func (b *Buf) Prepend(n int) []byte {
@@ -136,14 +139,10 @@ func (b *Buf) drop() {
 	b.storage, b.full = nil, nil
 }
 
-// The messages are made out of line, so that the methods are short enough to be inlined.
-
-//go:noinline
 func noRoom(op string, n, have int) {
 	panic(fmt.Sprintf("frame: Buf.%s(%d): there is room for %d bytes; do Limits and Get agree?", op, n, have))
 }
 
-//go:noinline
 func tooShort(op string, n, have int) {
 	panic(fmt.Sprintf("frame: Buf.%s(%d): the contents are %d bytes; compare with Len first", op, n, have))
 }

@@ -10,7 +10,7 @@ import (
 // appends to a list of events. Most protocols need only a [Codec] and use [Pair]; a Machine of its own is for protocols
 // that cut one flight into several frames, answer frames with frames, act by the clock, or stop framing.
 //
-// Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair may.
+// Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair or Raw may.
 //
 // A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender] and
 // [Backlogger].
@@ -96,7 +96,8 @@ type Peeker interface {
 }
 
 // Pair returns the Machine of a protocol that is a Codec in each direction: one payload, one frame. It implements
-// Delimiter if recv does. Its codecs can be had again by a type assertion to interface{ Codecs() (send, recv Codec) }.
+// Delimiter if recv does, and no other optional interface. Its codecs can be had again by a type assertion to
+// interface{ Codecs() (send, recv Codec) }.
 func Pair(send, recv Codec) Machine {
 	p := pair{send: send, recv: recv}
 	if d, ok := recv.(Delimiter); ok {
@@ -137,8 +138,8 @@ func (p *pair) Recv(ev []Event, b *Buf) ([]Event, error) {
 	return append(ev, Event{Kind: In, Buf: b}), nil
 }
 
-// Raw is the Maker of no framing: TLS bytes travel as they are. Over a stream nothing tells its frames apart, and
-// nothing needs to.
+// Raw is the Maker of no framing: TLS bytes travel as they are, and an empty payload does not travel at all. Over a
+// stream nothing tells its frames apart, and nothing needs to.
 func Raw(Role) (Machine, error) { return rawMachine{}, nil }
 
 type rawMachine struct{}
@@ -150,10 +151,17 @@ func (rawMachine) Send(ev []Event, b *Buf, _ bool) ([]Event, error) {
 	if b == nil {
 		return ev, nil
 	}
+	if b.Len() == 0 {
+		b.Release()
+		return ev, nil
+	}
 	return append(ev, Event{Kind: Out, Buf: b}), nil
 }
 
 func (rawMachine) Recv(ev []Event, b *Buf) ([]Event, error) {
+	if b.Len() == 0 {
+		return ev, nil
+	}
 	return append(ev, Event{Kind: In, Buf: b}), nil
 }
 

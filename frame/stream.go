@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 )
 
 const (
-	idleRead = 4 << 10  // what a Reader asks for when little arrives
-	busyRead = 64 << 10 // and when its last read was filled
+	idleRead  = 4 << 10      // what a Reader asks for when little arrives
+	busyRead  = 64 << 10     // and when its last read was filled
+	announced = 18 << 10     // most memory for a frame of which little has come: a TLS record fits
+	pooled    = 2 * busyRead // a larger array is let go when little of it is in use
 
 	// DefaultMaxFrame bounds a frame of a Reader that was told no other limit: a TLS flight of 64 KiB and its header.
 	DefaultMaxFrame = 68 << 10
@@ -17,22 +18,25 @@ const (
 	maxEmptyReads = 100
 )
 
-// A Reader cuts frames out of a byte stream. Whatever lengths the peer announces, it holds at most the longest frame it
-// was told to accept, and never more than twice what has arrived plus a read of 64 KiB; between frames it holds 4 KiB.
-// It is not safe for concurrent use.
+var errNegative = errors.New("frame: negative count")
+
+// A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces: while it waits
+// between frames it holds 4 KiB; inside a frame 18 KiB at most, until as much as a read asked for came at once, and then
+// 64 KiB or twice the bytes that are there, rounded up to a class of Get. Release gives back even the 4 KiB. A Reader is
+// not safe for concurrent use.
 type Reader struct {
 	src    io.Reader
 	delim  Delimiter // nil: whatever arrives is a frame
 	max    int
 	buf    *Buf  // storage; nil before the first read and after Release
 	view   Buf   // what Next lends
-	filled bool  // the last read left no room: more is waiting
+	filled bool  // the last read left no room, though the frame may end there: more is waiting
 	late   error // came together with data; reported by the next read
 	err    error // final
 }
 
 // NewReader returns a Reader of frames from src. maxFrame bounds their length in bytes, header included; 0 means
-// DefaultMaxFrame. With a nil Delimiter whatever arrives is a frame.
+// DefaultMaxFrame. With a nil Delimiter whatever arrives is a frame, up to maxFrame bytes of it.
 func NewReader(src io.Reader, d Delimiter, maxFrame int) *Reader {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
@@ -40,10 +44,12 @@ func NewReader(src io.Reader, d Delimiter, maxFrame int) *Reader {
 	return &Reader{src: src, delim: d, max: maxFrame}
 }
 
-// SetDelimiter changes how the bytes that Next has not yet returned are cut.
+// SetDelimiter changes how the bytes that Next has not yet returned are cut; nil means that whatever is there is a frame.
+// It does not revive a Reader whose stream was malformed.
 func (r *Reader) SetDelimiter(d Delimiter) { r.delim = d }
 
-// Next returns the next frame. It is borrowed: valid, and free to be changed, until the next call of any method.
+// Next returns the next frame. It is borrowed: valid, and free to be changed, until the next call of any method. It has
+// no tailroom, for the next frames lie there.
 //
 // At the end of the stream Next returns io.EOF, or io.ErrUnexpectedEOF inside a frame. Errors of the delimiter, and
 // frames longer than the limit, wrap ErrMalformed and are final. After any other error of the stream, such as a
@@ -60,7 +66,7 @@ func (r *Reader) Next() (*Buf, error) {
 		}
 		if n > 0 && n <= r.Buffered() {
 			off := r.buf.off
-			r.view.Borrow(r.buf.full, off, off+n)
+			r.view.Borrow(r.buf.full[:off+n], off, off+n)
 			r.buf.off += n
 			return &r.view, nil
 		}
@@ -77,7 +83,7 @@ func (r *Reader) Next() (*Buf, error) {
 func (r *Reader) frameLen() (int, error) {
 	have := r.Buffered()
 	if have == 0 || r.delim == nil {
-		return have, nil
+		return min(have, r.max), nil
 	}
 	n, err := r.delim.FrameLen(r.buf.Bytes())
 	switch {
@@ -92,42 +98,47 @@ func (r *Reader) frameLen() (int, error) {
 }
 
 // Buffered returns how many bytes have been read from the stream and not been taken.
-func (r *Reader) Buffered() int {
+func (r *Reader) Buffered() int { return len(r.unread()) }
+
+func (r *Reader) unread() []byte {
 	if r.buf == nil {
-		return 0
+		return nil
 	}
-	return r.buf.Len()
+	return r.buf.Bytes()
 }
 
 // Release gives the Reader's memory back if it holds no unread bytes. The next read takes it again.
 func (r *Reader) Release() {
 	if r.buf != nil && r.buf.Len() == 0 {
+		r.view = Buf{}
 		r.buf.Release()
 		r.buf = nil
 	}
 }
 
-// Peek implements [Peeker]. n must not exceed the Reader's limit.
+// Peek implements [Peeker]. It refuses n beyond the Reader's limit with an error that wraps ErrTooLarge.
 func (r *Reader) Peek(n int) ([]byte, error) {
-	if n > r.max {
+	switch {
+	case n < 0:
+		return nil, errNegative
+	case n > r.max:
 		return nil, fmt.Errorf("frame: Peek(%d): the limit is %d: %w", n, r.max, ErrTooLarge)
+	case n == 0:
+		return nil, nil
 	}
 	for r.Buffered() < n {
 		if err := r.fill(n); err != nil {
-			if r.buf == nil {
-				return nil, err
-			}
-			return r.buf.Bytes(), err
+			return r.unread(), err
 		}
 	}
-	if n == 0 {
-		return nil, nil
-	}
-	return r.buf.Bytes()[:n], nil
+	return r.unread()[:n:n], nil
 }
 
-// Discard implements [Peeker].
+// Discard implements [Peeker]. It returns how many bytes it took, fewer than n with the error that stopped it.
 func (r *Reader) Discard(n int) (int, error) {
+	if n < 0 {
+		return 0, errNegative
+	}
 	for done := 0; ; {
 		m := min(n-done, r.Buffered())
 		if m > 0 {
@@ -142,7 +153,7 @@ func (r *Reader) Discard(n int) (int, error) {
 	}
 }
 
-// Read takes bytes as they are, without regard to frames.
+// Read takes bytes as they are, without regard to frames, and waits only when there are none.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -171,7 +182,7 @@ func (r *Reader) fill(want int) error {
 			return errors.New("frame: the stream's Read returned an impossible count")
 		}
 		b.end += n
-		r.filled = n > 0 && b.end == len(b.full)
+		r.filled = n > 0 && b.end == len(b.full) && b.Len() != want
 		if n > 0 {
 			r.late = err
 			return nil
@@ -183,72 +194,49 @@ func (r *Reader) fill(want int) error {
 	return io.ErrNoProgress
 }
 
-// makeRoom makes the array ready for a read: what is there stays, in front, and more room follows as it is needed.
+// makeRoom makes the array ready for a read: what is there stays, and moves to the front when that copies no more bytes
+// than have been taken, or when there is no other way.
 func (r *Reader) makeRoom(want int) {
-	have := r.Buffered()
-	size := idleRead
+	have, size := r.Buffered(), idleRead
 	if r.filled {
 		size = busyRead
 	}
-	// A large frame gets memory as it arrives, not as it is announced.
-	need := min(max(want, have+1), max(busyRead, 2*have))
-	switch b := r.buf; {
-	case b == nil || have == 0 && len(b.full) != size:
+	b := r.buf
+	if b == nil || have == 0 && len(b.full) != size {
 		r.replace(size)
-	case have == 0:
-		b.off, b.end = 0, 0
-	case b.off+need <= len(b.full):
-		// There is room behind.
-	case need <= len(b.full) && size <= len(b.full):
+		return
+	}
+	size = max(size, r.needed(have, want))
+	rest := min(max(want, have+1), len(b.full)) // must fit without another move, if it can
+	switch {
+	case size > len(b.full) || len(b.full) > pooled && size <= len(b.full)/4:
+		r.replace(size)
+	case have <= b.off || b.off+rest > len(b.full):
 		copy(b.full, b.Bytes())
 		b.off, b.end = 0, have
-	default:
-		r.replace(max(size, need))
 	}
+}
+
+// needed returns how long the array must be for one more read. A large frame gets memory as it arrives, not as it is
+// announced; doubling keeps the copying linear however few bytes come at once.
+func (r *Reader) needed(have, want int) int {
+	need := max(have+1, min(want, announced))
+	if have < len(r.buf.full) {
+		return need
+	}
+	if want == 0 {
+		want = r.max
+	}
+	return max(need, min(want, 2*have))
 }
 
 // replace moves what is there to an array of at least size bytes.
 func (r *Reader) replace(size int) {
+	r.view = Buf{} // or it would keep the old array alive
 	next := Get(0, size)
 	if r.buf != nil {
 		copy(next.Append(r.buf.Len()), r.buf.Bytes())
 		r.buf.Release()
 	}
 	r.buf = next
-}
-
-// A Writer puts frames into a byte stream, several of them with one system call where the stream can do that (writev on
-// TCP and Unix sockets). It is not safe for concurrent use.
-type Writer struct {
-	dst    io.Writer
-	vec    [][]byte // reused
-	unsent net.Buffers
-}
-
-// NewWriter returns a Writer of frames to dst.
-func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
-
-// Write writes frames in order and releases each that is written. It returns how many were; after an error, frames[sent:]
-// are still the caller's, and the first of them has lost the part that was written, so that a later Write can go on.
-func (w *Writer) Write(frames []*Buf) (sent int, err error) {
-	w.vec = w.vec[:0]
-	for _, b := range frames {
-		w.vec = append(w.vec, b.Bytes())
-	}
-	w.unsent = w.vec
-	n, err := w.unsent.WriteTo(w.dst)
-	clear(w.vec)
-	for _, b := range frames {
-		if n < int64(b.Len()) || err != nil && n == 0 {
-			b.TrimFront(int(n))
-			break
-		}
-		n -= int64(b.Len())
-		b.Release()
-		sent++
-	}
-	if err == nil && sent < len(frames) {
-		err = io.ErrShortWrite
-	}
-	return sent, err
 }
