@@ -1,0 +1,256 @@
+// Package wrap carries TLS in the framing of another protocol: a [Conn] is a net.Conn whose bytes travel as TLS records,
+// each in a frame of a codec, over anything that moves bytes.
+//
+//	Write ─▶ engine ─▶ record ─▶ codec ─▶ frame ─▶ queue ─▶ carrier      (a goroutine sends while the queue is not empty)
+//	Read  ◀─ engine ◀─ record ◀─ codec ◀─ frame ◀────────── carrier
+//
+// The names are those of crypto/tls: [Client], [Server], [Dialer], [Listen], [NewListener], [Config]. What is added is
+// Config.Codec, the framing, and the [Carrier]: [Stream] over any io.ReadWriteCloser, [Callbacks] over two functions.
+//
+//	conn := wrap.Client(wrap.Stream(tcp), &wrap.Config{TLS: tlsConfig, Codec: length.Maker})
+//
+// A codec authenticates nothing; see package frame. What a peer may not do is bounded and named: a bad frame ends the
+// connection with an error that wraps frame.ErrMalformed, a stream that ends without close_notify with bio.ErrTruncated.
+package wrap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
+)
+
+const (
+	// DefaultHandshakeTimeout bounds preamble and handshake together.
+	DefaultHandshakeTimeout = 15 * time.Second
+	// DefaultLinger bounds how long Close waits for what was written to leave.
+	DefaultLinger = 5 * time.Second
+	// DefaultWriteBuffer is how many bytes of frames may wait for the carrier before Write waits.
+	DefaultWriteBuffer = 256 << 10
+)
+
+// A Config says what travels in what. After its first use it must not be changed; it may be shared.
+type Config struct {
+	// TLS holds certificates, roots, names, versions. A server needs a certificate, a client ServerName (a Dialer takes
+	// it from the address).
+	TLS *tls.Config
+
+	// Codec makes the framing; nil means frame.Raw: TLS as it is.
+	Codec frame.Maker
+
+	// Preambles are held, in order, before the first frame, and before the codec's own. Streams only.
+	Preambles []frame.Preamble
+
+	// Stack names the TLS stack, see bio.Stacks; "" means "tls", Go's own.
+	Stack string
+
+	// Choose, on a server, chooses the TLS configuration after the ClientHello. It may take as long as the handshake
+	// may; ctx ends with that. An error refuses the client.
+	Choose func(ctx context.Context, hello *tls.ClientHelloInfo) (*tls.Config, error)
+
+	// MaxFrame bounds a received frame in bytes, its header included; 0 means frame.DefaultMaxFrame.
+	MaxFrame int
+
+	// MaxRecord bounds the application data of one record in bytes; 0 means as much as TLS and the codec allow.
+	MaxRecord int
+
+	// HandshakeTimeout, Linger and WriteBuffer replace the defaults above if positive; a negative duration means
+	// "no limit" for the first and "do not wait" for the second.
+	HandshakeTimeout, Linger time.Duration
+	WriteBuffer              int
+
+	// Side receives what the peer's protocol carries besides TLS. b is valid during the call. nil: it is dropped.
+	Side func(c *Conn, b []byte)
+
+	// Trace sees every frame. It is called with locks held and must not use the connection.
+	Trace func(Trace)
+
+	once  sync.Once
+	err   error
+	maker bio.Maker
+}
+
+// A Trace tells of one frame. The slices are valid during the call; do not change them.
+type Trace struct {
+	Sent  bool   // this end's; otherwise the peer's
+	Frame []byte // as on the wire
+	TLS   []byte // what is in it; nil if that is nothing, or if the codec does not map one to one
+}
+
+// A TLSLimiter is a frame.Machine whose protocol does not bear all that TLS may do, for example version 1.3 or session
+// tickets. LimitTLS changes cfg, which is a copy.
+type TLSLimiter interface {
+	LimitTLS(cfg *tls.Config, role frame.Role)
+}
+
+// Clone returns a Config with the same fields that can be changed.
+func (c *Config) Clone() *Config {
+	return &Config{
+		TLS: c.TLS, Codec: c.Codec, Preambles: c.Preambles, Stack: c.Stack, Choose: c.Choose,
+		MaxFrame: c.MaxFrame, MaxRecord: c.MaxRecord, HandshakeTimeout: c.HandshakeTimeout, Linger: c.Linger,
+		WriteBuffer: c.WriteBuffer, Side: c.Side, Trace: c.Trace,
+	}
+}
+
+// prepare makes, once, what all connections share.
+func (c *Config) prepare(role frame.Role) error {
+	c.once.Do(func() { c.maker, c.err = c.engines(role) })
+	return c.err
+}
+
+func (c *Config) engines(role frame.Role) (bio.Maker, error) {
+	if c.TLS == nil {
+		return nil, errors.New("wrap: Config.TLS is missing")
+	}
+	name := c.Stack
+	if name == "" {
+		name = "tls"
+	}
+	stack, err := bio.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.TLS
+	m, err := c.machine(role)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := m.(TLSLimiter); ok {
+		cfg = cfg.Clone()
+		l.LimitTLS(cfg, role)
+	}
+	return stack.New(&bio.Config{TLS: cfg, ChooseLate: c.Choose != nil})
+}
+
+func (c *Config) machine(role frame.Role) (frame.Machine, error) {
+	if c.Codec == nil {
+		return frame.Raw(role)
+	}
+	m, err := c.Codec(role)
+	if err != nil {
+		return nil, fmt.Errorf("wrap: codec: %w", err)
+	}
+	return m, nil
+}
+
+func (c *Config) handshakeTimeout() time.Duration {
+	return orDefault(c.HandshakeTimeout, DefaultHandshakeTimeout)
+}
+func (c *Config) linger() time.Duration { return orDefault(c.Linger, DefaultLinger) }
+
+// orDefault returns d, the default for 0, and 0 for "none".
+func orDefault(d, def time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return def
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+func (c *Config) writeBuffer() int {
+	if c.WriteBuffer > 0 {
+		return c.WriteBuffer
+	}
+	return DefaultWriteBuffer
+}
+
+// Client returns the client's end of a connection over carrier, which it takes over. The handshake is done by the first
+// Read, Write or Handshake. An error of the configuration is reported by them, too.
+func Client(carrier Carrier, cfg *Config) *Conn { return newConn(carrier, cfg, frame.Client) }
+
+// Server returns the server's end of a connection over carrier; see Client.
+func Server(carrier Carrier, cfg *Config) *Conn { return newConn(carrier, cfg, frame.Server) }
+
+// A Dialer makes connections as a client.
+type Dialer struct {
+	// Dial makes the connection underneath; nil means that of a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Config is needed. An empty TLS.ServerName stands for the host in the address.
+	Config *Config
+}
+
+// DialContext connects and shakes hands. network is one of the streams of package net: "tcp", "tcp4", "tcp6", "unix".
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := d.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	cfg, err := d.config(address)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := Client(Stream(raw), cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (d *Dialer) config(address string) (*Config, error) {
+	if d.Config == nil || d.Config.TLS == nil {
+		return nil, errors.New("wrap: Dialer.Config and its TLS are missing")
+	}
+	if d.Config.TLS.ServerName != "" {
+		return d.Config, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return nil, fmt.Errorf("wrap: no server name: set Config.TLS.ServerName, %q has none", address)
+	}
+	cfg := d.Config.Clone()
+	cfg.TLS = cfg.TLS.Clone()
+	cfg.TLS.ServerName = host
+	return cfg, nil
+}
+
+// Listen listens on a stream network of package net. Accept does not wait for handshakes.
+func Listen(network, address string, cfg *Config) (net.Listener, error) {
+	if err := checkServer(cfg); err != nil {
+		return nil, err
+	}
+	inner, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return NewListener(inner, cfg), nil
+}
+
+// NewListener returns a Listener whose connections are *Conn, servers over those of inner.
+func NewListener(inner net.Listener, cfg *Config) net.Listener { return &listener{inner, cfg} }
+
+type listener struct {
+	net.Listener
+	cfg *Config
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return Server(Stream(c), l.cfg), nil
+}
+
+func checkServer(cfg *Config) error {
+	if cfg == nil || cfg.TLS == nil {
+		return errors.New("wrap: a server needs Config.TLS")
+	}
+	t := cfg.TLS
+	if len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil && cfg.Choose == nil {
+		return errors.New("wrap: a server needs a certificate: set Config.TLS.Certificates or GetCertificate")
+	}
+	return nil
+}
