@@ -100,7 +100,10 @@ func (c *Conn) fit() (err error) {
 	})
 	d, delimits := c.mach.(frame.Delimiter)
 	if bytes, ok := c.carrier.(byteCarrier); ok {
-		if !delimits && !frame.IsRaw(c.mach) {
+		switch {
+		case frame.IsRaw(c.mach):
+			d = records{}
+		case !delimits:
 			return errors.New("wrap: the codec's frames cannot be told apart in a stream (no FrameLen): use a datagram carrier")
 		}
 		bytes.delimit(d, max(c.cfg.MaxFrame, frame.DefaultMaxFrame))
@@ -320,11 +323,11 @@ func (c *Conn) step(p []byte) (n int, err error) {
 		switch e.Kind {
 		case frame.In:
 			var m int
-			if m, c.readErr = c.openAll(p[n:], e.Buf.Bytes()); c.readErr != nil {
+			m, c.readErr = c.openAll(p[n:], e.Buf.Bytes())
+			if n += m; c.readErr != nil {
 				releaseAll(ev[i:])
 				return n, c.readErr
 			}
-			n += m
 			e.Buf.Release()
 		case frame.Side:
 			if c.cfg.Side != nil {
@@ -491,7 +494,7 @@ func (c *Conn) applyRaw() {
 	}
 	c.unframed = true
 	if bytes, ok := c.carrier.(byteCarrier); ok {
-		bytes.delimit(nil, 0)
+		bytes.delimit(records{}, 0)
 	}
 }
 
