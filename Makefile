@@ -1,0 +1,55 @@
+# encase. `make demo` shows the main job, `make test` proves it; `make help` lists the rest.
+GO      ?= go
+BIN     := bin
+FUZZ    ?= 30s
+COUNT   ?= 5
+PREFIX  ?= /usr/local
+PKGS    := ./...
+
+.PHONY: help build demo test race check fuzz bench vectors man install clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## bin/encase
+	$(GO) build -trimpath -o $(BIN)/encase ./cmd/encase
+
+demo: build ## TLS in a framed protocol over loopback, as a picture and beside plain TLS
+	$(BIN)/encase demo
+
+test: ## all tests but the race detector's: under five minutes on two cores
+	$(GO) vet $(PKGS)
+	$(GO) test -shuffle=on -timeout 5m $(PKGS)
+
+race: ## the same under the race detector
+	$(GO) test -race -shuffle=on -timeout 15m $(PKGS)
+
+check: ## modules tidy, vectors as generated
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	$(MAKE) --no-print-directory vectors
+	git diff --exit-code -- spec
+
+fuzz: ## each fuzz target for FUZZ (30s)
+	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) $$pkg; \
+	  done; \
+	done
+
+bench: ## side by side with OpenSSL, crypto/tls, stunnel4 and socat; see bench.sh for parts
+	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
+
+vectors: ## write spec/vectors anew
+	$(GO) run ./spec/vectors/gen
+
+man: build ## man pages into man/
+	$(BIN)/encase man man
+
+install: build man ## the command and its man pages into PREFIX (/usr/local)
+	install -D -m 755 $(BIN)/encase $(DESTDIR)$(PREFIX)/bin/encase
+	for page in man/*.1; do install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$page); done
+
+clean: ## what was built
+	rm -rf $(BIN) man
