@@ -28,6 +28,7 @@ const architecture = `
 frame                 : github.com/valyala/bytebufferpool
 bio                   : frame
 bio/ephemeral         :
+bio/dtls              : frame bio github.com/pion/...
 bio/enginetest        : frame bio bio/ephemeral
 codecs                : frame
 codecs/all            : codecs/...
