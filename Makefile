@@ -38,7 +38,7 @@ fuzz: ## each fuzz target for FUZZ (30s)
 	  done; \
 	done
 
-bench: ## side by side with OpenSSL, crypto/tls, stunnel4 and socat; see bench.sh for parts
+bench: ## side by side with OpenSSL, crypto/tls, stunnel4 and socat; parts: bio/bench/run.sh
 	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
 
 vectors: ## write spec/vectors anew

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# All benchmarks of the module in turn, each beside its peer, COUNT times over, so that a slow minute of the machine hits
+# all of them alike. Prints benchstat tables at the end. What it needs and does not find it leaves out, and says so.
+#
+#   COUNT=5 bash bio/bench/run.sh [engine] [codecs] [conn] [forward] [memory]      (nothing named: all)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+GO=${GO:-go} COUNT=${COUNT:-5}
+parts=${*:-engine codecs conn forward memory}
+tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
+
+bench() { # package pattern file [flags...]
+  local pkg=$1 pattern=$2 file=$3; shift 3
+  "$tmp/$(basename "$pkg").test" -test.run '^$' -test.bench "$pattern" -test.count 1 "$@" >>"$tmp/$file" 2>&1 ||
+    { cat "$tmp/$file"; echo "bench: $pkg failed" >&2; exit 1; }
+}
+compile() { for pkg; do (cd "$pkg" && $GO test -c -o "$tmp/$(basename "$pkg").test" .); done; }
+tables() { # file benchstat-flags...
+  local file=$1; shift
+  grep -E '^(goos|goarch|pkg|cpu|Benchmark)' "$tmp/$file" >"$tmp/$file.only" || true
+  $GO run golang.org/x/perf/cmd/benchstat -ignore pkg "$@" "$tmp/$file.only"
+}
+membio() { [ -x "$tmp/membio" ] && "$tmp/membio" "$@" | grep '^Benchmark' || true; }
+
+case " $parts " in *' engine '*|*' memory '*)
+  cc -O2 -o "$tmp/membio" bio/bench/openssl_membio.c -lssl -lcrypto 2>"$tmp/cc.log" ||
+    echo "bench: no OpenSSL beside the engine: a C compiler and libssl-dev are needed" >&2 ;;
+esac
+
+for part in $parts; do
+  echo "== $part"
+  case $part in
+  engine)
+    compile ./bio ./bio/bench
+    for ((i = 0; i < COUNT; i++)); do
+      bench ./bio '^Benchmark(Record|Handshake)' engine
+      bench ./bio/bench Record engine
+      membio record 1350 1400 16384 >>"$tmp/engine"
+      membio handshake >>"$tmp/engine"
+    done
+    tables engine -col '.name' -row '.fullname' ;;
+  memory)
+    compile ./bio
+    bench ./bio Idle memory; membio memory 2000 100 >>"$tmp/memory"; membio memory 2000 16384 >>"$tmp/memory"
+    tables memory -col '.name' -row '.fullname' ;;
+  codecs)
+    for pkg in ./codecs/length ./codecs/websocket; do
+      compile $pkg
+      for ((i = 0; i < COUNT; i++)); do bench $pkg . codecs; done
+    done
+    tables codecs -col '.name' -row '.fullname' ;;
+  conn)
+    compile ./wrap
+    for ((i = 0; i < COUNT; i++)); do bench ./wrap . conn; done
+    tables conn -col /impl ;;
+  forward)
+    compile ./cmd/encase/forward
+    for ((i = 0; i < COUNT; i++)); do bench ./cmd/encase/forward . forward; done
+    tables forward -col '.name' -row '.fullname' ;;
+  *) echo "bench: unknown part $part" >&2; exit 2 ;;
+  esac
+done
