@@ -1,0 +1,9 @@
+// Package all registers every codec of this module. Import it for its side effect:
+//
+//	import _ "github.com/encase-tls/encase/codecs/all"
+package all
+
+import (
+	_ "github.com/encase-tls/encase/codecs/length"
+	_ "github.com/encase-tls/encase/codecs/raw"
+)
