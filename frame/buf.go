@@ -30,8 +30,8 @@ func NewBuf(head int, contents []byte, tail int) *Buf {
 }
 
 // Borrow makes b a view of full[off:end] with the rest of full as its room; what lies behind len(full) stays out of
-// reach. The array stays its owner's: Release does not recycle it. What b held before is forgotten, not released. Borrow
-// panics unless 0 <= off <= end <= len(full).
+// reach. The array stays its owner's: Release does not recycle it. What b held before is forgotten, not released.
+// Borrow panics unless 0 <= off <= end <= len(full).
 func (b *Buf) Borrow(full []byte, off, end int) {
 	_ = full[off:end:len(full)]
 	*b = Buf{full: full, off: off, end: end}
@@ -92,9 +92,9 @@ func (b *Buf) TrimBack(n int) {
 // Adopt.
 func (b *Buf) Tail() []byte { return b.full[b.end:b.end:len(b.full)] }
 
-// Adopt appends p, which is what an append-style call made of Tail, and leaves at least tail bytes of tailroom. It costs
-// nothing when p is still in place and enough room follows. Otherwise p is copied, and when it does not fit, the
-// contents move to an array of their own with the same headroom; slices of b are invalid then.
+// Adopt appends p, which is what an append-style call made of Tail, and leaves at least tail bytes of tailroom. It
+// costs nothing when p is still in place and enough room follows. Otherwise p is copied, and when it does not fit,
+// the contents move to an array of their own with the same headroom; slices of b are invalid then.
 func (b *Buf) Adopt(p []byte, tail int) {
 	switch {
 	case len(p)+tail > b.Tailroom():
@@ -109,8 +109,8 @@ func (b *Buf) Adopt(p []byte, tail int) {
 	b.end += len(p)
 }
 
-// Release gives a Buf of a pool back to it. Neither b nor any slice of it may be used afterwards. A Buf that borrows, or
-// that was made by NewBuf, has nowhere to go: nothing happens to it.
+// Release gives a Buf of a pool back to it. Neither b nor any slice of it may be used afterwards. A Buf that borrows,
+// or that was made by NewBuf, has nowhere to go: nothing happens to it.
 func (b *Buf) Release() {
 	p := b.pool
 	if p == nil {

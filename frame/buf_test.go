@@ -49,6 +49,9 @@ func TestBufOperations(t *testing.T) {
 				if got := string(b.Bytes()); got != tt.want || b.Len() != len(tt.want) {
 					t.Errorf("contents %q, length %d, want %q", got, b.Len(), tt.want)
 				}
+				if b.Cap() != tt.head+len(tt.want)+tt.tail {
+					t.Errorf("the array has %d bytes", b.Cap())
+				}
 				if b.Headroom() != tt.head || b.Tailroom() != tt.tail {
 					t.Errorf("room %d and %d, want %d and %d", b.Headroom(), b.Tailroom(), tt.head, tt.tail)
 				}

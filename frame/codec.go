@@ -11,7 +11,7 @@
 //
 // Three kinds of framing exist, from the one that most protocols need to the one that few do:
 //
-//   - [Codec]: one payload, one frame. Headers, trailers, checksums, masks, byte stuffing. [Codecs] makes a Maker of it.
+//   - [Codec]: one payload, one frame. Headers, trailers, checksums, masks, byte stuffing. [Codecs] makes it a Maker.
 //   - [Machine]: a protocol object without I/O, for flights cut into several frames, acknowledgements, retransmission,
 //     control frames and changes of framing.
 //   - [Preamble]: a dialogue before the first frame, such as an HTTP upgrade.

@@ -12,7 +12,7 @@ import (
 // the whole stream says.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x00\x03abc\x00\x00\x00\x01x"), []byte{1, 0, 5, 9}, []byte{0, 0, 0, 0})
-	f.Add([]byte("hello\nworld\n\x00\x02ab\x03abrest"), []byte{3, 255, 2}, []byte{0x11, 0, 0, 0x10, 0, 0x13, 0, 0x14, 0})
+	f.Add([]byte("hello\nworld\n\x00\x02ab\x03rest"), []byte{3, 255, 2}, []byte{0x11, 0, 0, 0x10, 0, 0x13, 0, 0x14, 0})
 	f.Add([]byte("\xff\xffendless"), []byte{8}, []byte{0x32, 0x24, 0x13, 0})
 	f.Add(bytes.Repeat([]byte("\x01\x00line\n"), 2000), []byte{200, 40}, bytes.Repeat([]byte{0, 0x72, 0, 0x23}, 40))
 	f.Add([]byte("\x05abcd"), []byte{}, []byte{0x12, 0, 0x15, 0, 0})

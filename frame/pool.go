@@ -7,12 +7,13 @@ import (
 	"github.com/valyala/bytebufferpool"
 )
 
-// A Pool hands out Bufs whose arrays have one size. It is safe for concurrent use and allocates nothing in steady state.
+// A Pool hands out Bufs whose arrays have one size. It is safe for concurrent use and allocates nothing in steady
+// state.
 //
 // The arrays lie in a bytebufferpool.Pool of the Pool's own. That library learns from the length of what is put back
-// which sizes are worth keeping, so every array goes back at its full length, however much of it was used: then all puts
-// fall into one class, and its calibration never drops one. Once it has calibrated, it makes new arrays of the next
-// power of two: choose sizes that are one where memory matters more than time.
+// which sizes are worth keeping, so every array goes back at its full length, however much of it was used: then all
+// puts fall into one class, and its calibration never drops one. Once it has calibrated, it makes new arrays of the
+// next power of two: choose sizes that are one where memory matters more than time.
 type Pool struct {
 	size    int
 	arrays  bytebufferpool.Pool
@@ -62,9 +63,9 @@ func Get(head, room int) *Buf {
 	return &Buf{full: make([]byte, head+room), off: head, end: head}
 }
 
-// PoisonReleased makes Release overwrite what goes back to a pool, so that a test notices code that kept a slice of it or
-// sends bytes it never wrote, and makes a second Release panic as long as nobody else has got the Buf. It is for tests:
-// call it in TestMain.
+// PoisonReleased makes Release overwrite what goes back to a pool, so that a test notices code that kept a slice of
+// it or sends bytes it never wrote, and makes a second Release panic as long as nobody else has got the Buf. It is
+// for tests: call it in TestMain.
 func PoisonReleased(on bool) { poison.Store(on) }
 
 const poisonByte = 0xdb

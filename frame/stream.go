@@ -20,10 +20,11 @@ const (
 
 var errNegative = errors.New("frame: negative count")
 
-// A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces: while it waits
-// between frames it holds 4 KiB; inside a frame 18 KiB at most, until as much as a read asked for came at once, and then
-// 64 KiB or twice the bytes that are there, rounded up to a class of Get. Release gives back even the 4 KiB. A Reader is
-// not safe for concurrent use.
+// A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces. It waits
+// between frames with 4 KiB, and inside a frame with 18 KiB at most. A read that was filled makes the next one ask for
+// 64 KiB, wherever in a frame the stream then stands; beyond that the array doubles when it is full. An unfinished
+// frame stays in the array where it began, if that has no more than 128 KiB. Release gives back what is held between
+// frames. A Reader is not safe for concurrent use.
 type Reader struct {
 	src    io.Reader
 	delim  Delimiter // nil: whatever arrives is a frame
@@ -44,8 +45,8 @@ func NewReader(src io.Reader, d Delimiter, maxFrame int) *Reader {
 	return &Reader{src: src, delim: d, max: maxFrame}
 }
 
-// SetDelimiter changes how the bytes that Next has not yet returned are cut; nil means that whatever is there is a frame.
-// It does not revive a Reader whose stream was malformed.
+// SetDelimiter changes how the bytes that Next has not yet returned are cut; nil means that whatever is there is a
+// frame. It does not revive a Reader whose stream was malformed.
 func (r *Reader) SetDelimiter(d Delimiter) { r.delim = d }
 
 // Next returns the next frame. It is borrowed: valid, and free to be changed, until the next call of any method. It has

@@ -101,8 +101,9 @@ func TestReaderOverAwkwardStreams(t *testing.T) {
 
 func TestReaderEndInsideFrame(t *testing.T) {
 	whole := append(lengthFrame([]byte("first")), lengthFrame([]byte("second"))...)
+	cuts := []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader}
 	for end := range whole {
-		for _, over := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
+		for _, over := range cuts {
 			r := NewReader(over(bytes.NewReader(whole[:end])), length16{}, 0)
 			var err error
 			for err == nil {
@@ -177,115 +178,6 @@ func TestReaderAcceptsTheLimit(t *testing.T) {
 	}
 }
 
-// watched calls see before every read and then gives up to most bytes of a run of zeros of the given length.
-type watched struct {
-	left, most int
-	see        func(p []byte)
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	w.see(p)
-	n := min(len(p), w.most, w.left)
-	if n == 0 {
-		return 0, os.ErrDeadlineExceeded
-	}
-	clear(p[:n])
-	w.left -= n
-	return n, nil
-}
-
-// TestReaderMemory announces frames as long as the limit and looks at every read how much memory the Reader holds, and
-// that it has not moved to another array more often than doubling needs.
-func TestReaderMemory(t *testing.T) {
-	for _, limit := range []int{DefaultMaxFrame, 16 << 20} {
-		for _, most := range []int{1, 100, 1448, 20000, 1 << 30} {
-			for _, sent := range []int{1, 4095, 40000, DefaultMaxFrame - 1, 300_000} {
-				t.Run(fmt.Sprintf("%d/%d/%d", limit, sent, most), func(t *testing.T) {
-					var r *Reader
-					var array *byte
-					arrays := 0
-					src := &watched{left: min(sent, limit-1), most: most}
-					src.see = func([]byte) {
-						if p := &r.buf.full[0]; p != array {
-							array = p
-							arrays++
-						}
-						have, holds := r.Buffered(), len(r.buf.full)
-						bound := 18 << 10
-						if have >= 4<<10 {
-							bound = 64<<10 + 2*have
-						}
-						if holds > bound {
-							t.Fatalf("holds %d bytes with %d arrived, want at most %d", holds, have, bound)
-						}
-					}
-					r = NewReader(src, fixed{n: limit}, limit)
-					_, err := r.Next()
-					wantError(t, err, os.ErrDeadlineExceeded)
-					if r.Buffered() != min(sent, limit-1) || arrays > 6 {
-						t.Errorf("%d bytes buffered of %d, in %d arrays", r.Buffered(), sent, arrays)
-					}
-				})
-			}
-		}
-	}
-}
-
-// TestReaderIdleMemory sends a burst that makes the Reader grow and looks at what it holds when nothing follows.
-func TestReaderIdleMemory(t *testing.T) {
-	tests := []struct {
-		name  string
-		burst [][]byte
-		extra string // the start of another frame
-		most  int
-	}{
-		{"small frames", slices.Repeat([][]byte{make([]byte, 100)}, 1999), "", 4 << 10},
-		{"records", slices.Repeat([][]byte{make([]byte, 16401)}, 19), "", 4 << 10},
-		{"large", [][]byte{make([]byte, 1<<20)}, "", 4 << 10},
-		{"large and a bit", [][]byte{make([]byte, 1<<20)}, "\x00", 128 << 10},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var stream []byte
-			for _, p := range tt.burst {
-				stream = append(append(stream, byte(len(p)>>16), byte(len(p)>>8), byte(len(p))), p...)
-			}
-			var r *Reader
-			idle := func(p []byte) (int, error) {
-				if r.view.full != nil {
-					t.Error("the last frame keeps its array alive")
-				}
-				if len(r.buf.full) > tt.most {
-					t.Errorf("holds %d bytes while idle, want %d", len(r.buf.full), tt.most)
-				}
-				return 0, os.ErrDeadlineExceeded
-			}
-			src := io.MultiReader(strings.NewReader(string(stream)+tt.extra), readFunc(idle))
-			r = NewReader(src, length24{}, 2<<20)
-			for i := range tt.burst {
-				if _, err := r.Next(); err != nil {
-					t.Fatalf("frame %d: %v", i, err)
-				}
-			}
-			_, err := r.Next()
-			wantError(t, err, os.ErrDeadlineExceeded)
-		})
-	}
-}
-
-type readFunc func(p []byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-
-type length24 struct{}
-
-func (length24) FrameLen(p []byte) (int, error) {
-	if len(p) < 3 {
-		return 0, nil
-	}
-	return 3 + int(p[0])<<16 + int(p[1])<<8 + int(p[2]), nil
-}
-
 func TestReaderRelease(t *testing.T) {
 	r := NewReader(iotest.DataErrReader(strings.NewReader("\x00\x01a\x00\x01b")), length16{}, 0)
 	r.Release()
@@ -313,39 +205,18 @@ func TestReaderRelease(t *testing.T) {
 	}
 }
 
-// counting counts the calls of a Delimiter.
-type counting struct {
-	Delimiter
-	calls int
-}
-
-func (c *counting) FrameLen(p []byte) (int, error) {
-	c.calls++
-	return c.Delimiter.FrameLen(p)
-}
-
-// TestReaderIsLinear reads many small frames that came in one read: they must not be moved, nor looked at twice.
-func TestReaderIsLinear(t *testing.T) {
-	const count = 20_000
-	stream := bytes.Repeat([]byte{0, 1, 'x'}, count)
-	delim := &counting{Delimiter: length16{}}
-	reads := 0
-	src := bytes.NewReader(stream)
-	r := NewReader(readFunc(func(p []byte) (int, error) { reads++; return src.Read(p) }), delim, 0)
-	for i, last := 0, 0; i < count; i++ {
-		before := reads
-		b, err := r.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if reads == before && b.off != last {
-			t.Fatalf("frame %d was moved from %d to %d though nothing was read", i, last, b.off)
-		}
-		last = b.end
+// TestReaderErrorWithData reads from a stream that reports an error once, together with data.
+func TestReaderErrorWithData(t *testing.T) {
+	fault := errors.New("test: the stream has a fault")
+	src := script{
+		func(p []byte) (int, error) { return copy(p, "\x00\x01a\x00\x03bc"), fault },
+		give("d"),
 	}
-	if reads > 3 || delim.calls > count+reads {
-		t.Errorf("%d reads and %d calls of the delimiter for %d frames", reads, delim.calls, count)
-	}
+	r := NewReader(&src, length16{}, 0)
+	next(t, r, "\x00\x01a")
+	_, err := r.Next()
+	wantError(t, err, fault)
+	next(t, r, "\x00\x03bcd")
 }
 
 // TestReaderFrameIsFree changes a frame in every way and looks whether the next one notices.
@@ -464,6 +335,9 @@ func TestReaderPeekAndDiscardAtTheEdges(t *testing.T) {
 	}
 	if n, err := r.Discard(5); n != 2 || err != io.EOF {
 		t.Errorf("Discard beyond the end: %d, %v, want 2, io.EOF", n, err)
+	}
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("Read at the end: %d, %v, want io.EOF", n, err)
 	}
 }
 

@@ -18,7 +18,8 @@ type Writer struct {
 // NewWriter returns a Writer of frames to dst.
 func NewWriter(dst io.Writer) *Writer {
 	w := &Writer{dst: dst}
-	// net.Buffers would also find the writev of a struct that embeds one of these, and pass by the Write of that struct.
+	// net.Buffers would also find the writev of a struct that embeds one of these, and pass by the Write of that
+	// struct.
 	switch dst.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		w.writev = true
@@ -26,8 +27,9 @@ func NewWriter(dst io.Writer) *Writer {
 	return w
 }
 
-// Write writes frames in order and releases each that is written. It returns how many were; after an error, frames[sent:]
-// are still the caller's, and the first of them has lost the part that was written, so that a later Write can go on.
+// Write writes frames in order and releases each that is written. It returns how many were; after an error,
+// frames[sent:] are still the caller's, and the first of them has lost the part that was written, so that a later
+// Write can go on.
 func (w *Writer) Write(frames []*Buf) (sent int, err error) {
 	if w.writev && len(frames) > 1 {
 		return w.writeAtOnce(frames)

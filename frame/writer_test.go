@@ -148,7 +148,7 @@ func connect(t *testing.T, network string) (client, server net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	limit := time.Now().Add(30 * time.Second)
+	limit := time.Now().Add(10 * time.Second)
 	client.SetDeadline(limit)
 	server.SetDeadline(limit)
 	return client, server
