@@ -15,8 +15,8 @@ import (
 // puts fall into one class, and its calibration never drops one. Once it has calibrated, it makes new arrays of the
 // next power of two: choose sizes that are one where memory matters more than time.
 type Pool struct {
+	arrays  bytebufferpool.Pool // first: on 32 bits its 64-bit counters are aligned nowhere else
 	size    int
-	arrays  bytebufferpool.Pool
 	headers sync.Pool // of *Buf without an array
 }
 
