@@ -8,7 +8,7 @@ import (
 
 const (
 	idleRead  = 4 << 10      // what a Reader asks for when little arrives
-	busyRead  = 64 << 10     // and when its last read was filled
+	busyRead  = 64 << 10     // and when much does
 	announced = 18 << 10     // most memory for a frame of which little has come: a TLS record fits
 	pooled    = 2 * busyRead // a larger array is let go when little of it is in use
 
@@ -20,20 +20,20 @@ const (
 
 var errNegative = errors.New("frame: negative count")
 
-// A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces. It waits
-// between frames with 4 KiB, and inside a frame with 18 KiB at most. A read that was filled makes the next one ask for
-// 64 KiB, wherever in a frame the stream then stands; beyond that the array doubles when it is full. An unfinished
-// frame stays in the array where it began, if that has no more than 128 KiB. Release gives back what is held between
-// frames. A Reader is not safe for concurrent use.
+// A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces. A read asks
+// for 4, 18 or 64 KiB, whichever the last one would have fitted, so that a quiet stream waits with little and a busy one
+// needs few system calls; beyond that the array doubles when it is full. An unfinished frame stays in the array where it
+// began, if that has no more than 128 KiB. Release gives back what is held between frames. A Reader is not safe for
+// concurrent use.
 type Reader struct {
-	src    io.Reader
-	delim  Delimiter // nil: whatever arrives is a frame
-	max    int
-	buf    *Buf  // storage; nil before the first read and after Release
-	view   Buf   // what Next lends
-	filled bool  // the last read left no room, though the frame may end there: more is waiting
-	late   error // came together with data; reported by the next read
-	err    error // final
+	src   io.Reader
+	delim Delimiter // nil: whatever arrives is a frame
+	max   int
+	buf   *Buf  // storage; nil before the first read and after Release
+	view  Buf   // what Next lends
+	ask   int   // how much the next read asks for
+	late  error // came together with data; reported by the next read
+	err   error // final
 }
 
 // NewReader returns a Reader of frames from src. maxFrame bounds their length in bytes, header included; 0 means
@@ -42,7 +42,7 @@ func NewReader(src io.Reader, d Delimiter, maxFrame int) *Reader {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
 	}
-	return &Reader{src: src, delim: d, max: maxFrame}
+	return &Reader{src: src, delim: d, max: maxFrame, ask: idleRead}
 }
 
 // SetDelimiter changes how the bytes that Next has not yet returned are cut; nil means that whatever is there is a
@@ -183,8 +183,8 @@ func (r *Reader) fill(want int) error {
 			return errors.New("frame: the stream's Read returned an impossible count")
 		}
 		b.end += n
-		r.filled = n > 0 && b.end == len(b.full) && b.Len() != want
 		if n > 0 {
+			r.ask = nextAsk(n, b.end == len(b.full) && b.Len() != want)
 			r.late = err
 			return nil
 		}
@@ -195,14 +195,22 @@ func (r *Reader) fill(want int) error {
 	return io.ErrNoProgress
 }
 
+// nextAsk returns how much to ask for after a read of n bytes. full says that it left no room, although the frame may end
+// there: more is waiting.
+func nextAsk(n int, full bool) int {
+	switch {
+	case full || n > announced:
+		return busyRead
+	case n > idleRead:
+		return announced
+	}
+	return idleRead
+}
+
 // makeRoom makes the array ready for a read: what is there stays, and moves to the front when that copies no more bytes
 // than have been taken, or when there is no other way.
 func (r *Reader) makeRoom(want int) {
-	have, size := r.Buffered(), idleRead
-	if r.filled {
-		size = busyRead
-	}
-	b := r.buf
+	have, size, b := r.Buffered(), r.ask, r.buf
 	if b == nil || have == 0 && len(b.full) != size {
 		r.replace(size)
 		return
