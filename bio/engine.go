@@ -1,5 +1,5 @@
-// Package bio holds TLS and DTLS engines that do no I/O: bytes from the peer go in, bytes for the peer come out, and the
-// caller moves them in whatever way its protocol wants.
+// Package bio holds TLS and DTLS engines that do no I/O: bytes from the peer go in, bytes for the peer come out, and
+// the caller moves them in whatever way its protocol wants.
 //
 //	           Open  ┌────────┐  Seal, Flush
 //	from peer ──────▶│        │──────────────▶ to peer
@@ -28,23 +28,27 @@ import (
 // to, reads no clock. An established TLS engine has no goroutine.
 //
 // One goroutine may call Open while another calls Seal or Flush. What Seal and Flush return must reach the wire in the
-// order of the calls, so hold one lock over call and send. Abort and State may be called at any time.
+// order of the calls, so hold one lock over call and send. Abort and State may be called at any time. An engine that is
+// given up before its handshake is done must be told so by TransportEOF or Abort, or what it suspended stays.
 type Engine interface {
 	// Open takes src, bytes from the peer (TLS: any part of the stream; DTLS: exactly one datagram), and appends the
 	// application data in it to dst. src is scratch: it may be overwritten, and is not kept. dst may not overlap src.
 	//
 	// When Status.Consumed is less than len(src), the rest is to be given again after what Status asks for has been
-	// done: a choice after ClientHello, or Flush. Data comes together with the error that followed it.
+	// done: a choice after ClientHello, or Flush. Data comes together with the error that followed it. What follows the
+	// peer's close_notify is taken and ignored.
 	Open(dst, src []byte) (plain []byte, st Status, err error)
 
 	// Seal appends one record with a prefix of p to dst and returns how many bytes of p it took. Protocol output that
 	// was queued goes in front of it or behind it, where its order demands. p is only read. Before the handshake is
-	// done, and after CloseWrite, it returns ErrNotOpen or ErrWriteClosed; these two are no end of the engine.
+	// done, and after CloseWrite, it returns ErrNotOpen or ErrWriteClosed; these two are no end of the engine. With any
+	// error it returns dst as it was, and what is queued stays so.
 	Seal(dst, p []byte) (out []byte, n int, err error)
 
 	// Flush appends queued protocol output to dst: handshake flights, tickets, key updates, alerts (also after an
 	// error). TLS: at most limit bytes, cut between records where one fits, 0 for no limit; DTLS: one datagram. more
-	// says that there is more. The first Flush of a client starts its handshake.
+	// says that there is more. The first Flush of a client starts its handshake; if that fails, for a configuration
+	// that cannot work, State says so and Open returns the error.
 	Flush(dst []byte, limit int) (out []byte, more bool)
 
 	// Deadline returns when Tick wants to be called; ok is false when the engine waits for no time.
@@ -74,12 +78,14 @@ type Engine interface {
 // A Chooser is an Engine that can let its user choose the configuration after it has seen the ClientHello, however long
 // that takes. It does so if Config.ChooseLate is set: Open returns EventClientHello, and the engine waits.
 type Chooser interface {
-	// ClientHello returns what the client offered, nil before EventClientHello.
+	// ClientHello returns what the client offered, from EventClientHello until the handshake is done; nil otherwise.
 	ClientHello() *tls.ClientHelloInfo
 	// Choose goes on with cfg; it may be called from any goroutine. Call Open with the rest of the bytes, or with
-	// none, afterwards.
+	// none, afterwards. cfg must not change any more; the engine uses a copy unless DynamicRecordSizingDisabled is set
+	// and MinVersion is TLS 1.2 or later. Clients resume their sessions across such configurations, unless each has
+	// session ticket keys of its own.
 	Choose(cfg *tls.Config) error
-	// Reject makes the handshake fail with err; the peer gets an alert.
+	// Reject makes the handshake fail with err; the peer gets an alert. Call Open afterwards, as after Choose.
 	Reject(err error) error
 }
 

@@ -18,7 +18,8 @@ var (
 
 	// ErrTruncated says that the carrier ended without the peer's close_notify: an attacker, a crash or a peer that
 	// does not close TLS may have cut data off. It wraps io.ErrUnexpectedEOF.
-	ErrTruncated = fmt.Errorf("bio: the carrier ended before the peer closed TLS (close_notify): %w", io.ErrUnexpectedEOF)
+	ErrTruncated = fmt.Errorf("bio: the carrier ended before the peer closed TLS (close_notify): %w",
+		io.ErrUnexpectedEOF)
 
 	// ErrTooMuch says that the peer made the engine queue more answers than it is worth: it asks and does not read.
 	ErrTooMuch = errors.New("bio: the peer demands answers (KeyUpdate) and does not read them")

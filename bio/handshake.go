@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 )
 
 // A handshake is a call of tls.Conn.HandshakeContext that is suspended whenever it wants what is not there yet. Driver
@@ -33,7 +34,11 @@ const (
 	forChoice
 )
 
-var errUnwound = errors.New("bio: a callback of the TLS configuration ended its goroutine")
+var (
+	errUnwound = errors.New("a callback of the TLS configuration has panicked or ended its goroutine")
+
+	errClosedEarly = errors.New("the peer closed TLS (close_notify) during the handshake")
+)
 
 // advance runs the handshake until it is suspended again or done. The caller holds e.open.
 func (e *tlsEngine) advance() error {
@@ -42,7 +47,7 @@ func (e *tlsEngine) advance() error {
 	case h == nil:
 		h = newHandshake()
 		e.shake.Store(h)
-		if e.abort.Load() != nil {
+		if e.failure() != nil {
 			h.cancel() // Abort did not see h
 		}
 		e.mem.wait = func() error { return h.await(forInput) }
@@ -81,12 +86,16 @@ func (e *tlsEngine) finish(h *handshake) error {
 	h.cancel()
 	switch {
 	case h.panics != nil:
+		e.fail(e.blame(errUnwound))
 		panic(h.panics)
 	case e.failure() != nil:
-		return e.err
+		return e.failure()
+	case errors.Is(h.err, io.EOF): // only close_notify, which is alert 0: memConn never ends
+		return &AlertError{Err: errClosedEarly}
 	case h.err != nil:
 		return e.blame(h.err)
 	}
+	e.mem.answered() // those were flights
 	cs := e.conn.ConnectionState()
 	e.over.Store(int32(overhead(&cs)))
 	e.setPhase(PhaseOpen)
@@ -134,18 +143,14 @@ func (h *handshake) await(why suspension) error {
 	}
 }
 
-// chooseLate returns a server configuration that suspends the handshake after the ClientHello.
-func (e *tlsEngine) chooseLate(shared *tls.Config) *tls.Config {
-	c := shared.Clone()
-	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		h := e.shake.Load()
-		h.hello = hello
-		if err := h.await(forChoice); err != nil {
-			return nil, err
-		}
-		return h.choice, h.reject
+// chooseLate is the GetConfigForClient of a server that lets its user choose: it suspends the handshake.
+func chooseLate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	h := hello.Conn.(*memConn).engine.shake.Load()
+	h.hello = hello
+	if err := h.await(forChoice); err != nil {
+		return nil, err
 	}
-	return c
+	return h.choice, h.reject
 }
 
 // ClientHello implements Chooser.
@@ -163,11 +168,7 @@ func (e *tlsEngine) Choose(cfg *tls.Config) error {
 	if cfg == nil {
 		return errors.New("bio: Choose needs a configuration")
 	}
-	if !cfg.DynamicRecordSizingDisabled {
-		cfg = cfg.Clone()
-		cfg.DynamicRecordSizingDisabled = true
-	}
-	return e.decide(cfg, nil)
+	return e.decide(fitting(cfg), nil)
 }
 
 // Reject implements Chooser.
@@ -186,5 +187,6 @@ func (e *tlsEngine) decide(cfg *tls.Config, reject error) error {
 		return errors.New("bio: Choose and Reject are for the time after EventClientHello, once")
 	}
 	h.choice, h.reject, h.chosen = cfg, reject, true
+	e.setPhase(PhaseHandshake)
 	return nil
 }

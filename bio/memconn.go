@@ -13,7 +13,8 @@ import (
 // crypto/tls shape it: an error of Read must be a bare net.Error that is Temporary to leave the connection usable, an
 // error of Write is for ever, so there is none, and (0, nil) from Read spins.
 type memConn struct {
-	peer memAddr
+	engine *tlsEngine // for callbacks, which are given the memConn
+	peer   memAddr
 
 	// Read side, used under tlsEngine.open.
 	in      []byte // the rest of Open's src; never kept
@@ -26,13 +27,19 @@ type memConn struct {
 	mu      sync.Mutex
 	queue   []byte // waits for flush from queue[sent:]
 	sent    int
-	cut     int    // bytes at the front of queue[sent:] that end a record of which the first part was flushed
-	sealing []byte // what Seal collects
-	inSeal  bool
-	last    tls.AlertError // code of the last alert that was written in clear text
-	alerts  bool
+	cut     int  // bytes at the front of queue[sent:] that end a record of which the first part was flushed
+	muted   bool // nobody will flush: what is written is dropped
 	nQueued atomic.Int64
-	nWrites atomic.Int64
+
+	// Between collect and its end, what is written goes to sealing: Seal's record, and answers of an Open under way.
+	collecting bool
+	sealing    []byte
+	fresh      int // where in sealing that begins; before it lies what was queued, which the queue still holds
+	writes     int // how often something was written there
+
+	answers atomic.Int32   // writes that neither Seal nor CloseWrite has made
+	alerted bool           // one of them was an alert
+	last    tls.AlertError // its code, if it was sent in clear text
 }
 
 // wantRead is the only error that tls.Conn.Read survives: it must be returned as it is, not wrapped.
@@ -80,38 +87,78 @@ func (m *memConn) take(p []byte, most int) int {
 func (m *memConn) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.nWrites.Add(1)
-	if len(p) == recordHeaderLen+2 && p[0] == recordAlert {
-		m.last, m.alerts = tls.AlertError(p[6]), true
-	}
-	if m.inSeal {
+	switch {
+	case m.collecting:
 		m.sealing = append(m.sealing, p...)
-	} else {
-		m.queue = append(m.queue, p...)
-		m.nQueued.Store(int64(len(m.queue) - m.sent))
+		m.writes++
+	case !m.muted:
+		m.answers.Add(1)
+		m.noteAlert(p)
+		m.enqueue(p)
 	}
 	return len(p), nil
 }
 
-// sealInto makes what is queued and what is written from now on go to the end of dst.
-func (m *memConn) sealInto(dst []byte) {
-	m.mu.Lock()
-	if m.sent < len(m.queue) {
-		dst = append(dst, m.queue[m.sent:]...)
-		m.emptied()
+// noteAlert looks whether p, which nobody has asked for, is an alert. TLS 1.3 hides the type of an encrypted record,
+// but no other has this length.
+func (m *memConn) noteAlert(p []byte) {
+	const clear, encrypted13 = recordHeaderLen + 2, recordHeaderLen + 2 + 1 + 16
+	switch {
+	case p[0] == recordAlert && len(p) == clear:
+		m.alerted, m.last = true, tls.AlertError(p[clear-1])
+	case p[0] == recordAlert, p[0] == recordData && len(p) == encrypted13:
+		m.alerted = true
 	}
-	m.sealing, m.inSeal = dst, true
+}
+
+// enqueue appends p to the queue. What was flushed makes room first, or a queue that is never empty would grow for
+// ever.
+func (m *memConn) enqueue(p []byte) {
+	if m.sent > 0 && len(m.queue)+len(p) > cap(m.queue) {
+		m.queue = m.queue[:copy(m.queue, m.queue[m.sent:])]
+		m.sent = 0
+	}
+	m.queue = append(m.queue, p...)
+	m.nQueued.Store(int64(len(m.queue) - m.sent))
+}
+
+// collect makes what is queued and what is written from now on go to the end of dst.
+func (m *memConn) collect(dst []byte) {
+	m.mu.Lock()
+	m.sealing = append(dst, m.queue[m.sent:]...)
+	m.collecting, m.fresh, m.writes = true, len(m.sealing), 0
 	m.mu.Unlock()
 }
 
-// sealed returns what sealInto has collected.
-func (m *memConn) sealed() []byte {
+// collected ends collect and returns dst. own is how many of the writes the caller has made.
+func (m *memConn) collected(own int) []byte {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	out := m.sealing
-	m.sealing, m.inSeal = nil, false
-	m.mu.Unlock()
+	m.endCollect(own)
+	m.emptied()
 	return out
 }
+
+// keep ends collect as if what was written had gone to the queue: dst is forgotten.
+func (m *memConn) keep(own int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	written := m.sealing[m.fresh:]
+	m.endCollect(own)
+	if !m.muted {
+		m.enqueue(written)
+	}
+}
+
+func (m *memConn) endCollect(own int) {
+	m.answers.Add(int32(m.writes - own))
+	m.collecting, m.sealing = false, nil
+}
+
+// answered reports whether something was written since the last call that neither Seal nor CloseWrite had asked for.
+// What is written during one of them counts when it has ended.
+func (m *memConn) answered() bool { return m.answers.Load() > 0 && m.answers.Swap(0) > 0 }
 
 // flush moves queued bytes to dst: whole records up to limit bytes, or limit bytes of a record that is longer.
 func (m *memConn) flush(dst []byte, limit int) (out []byte, more bool) {
@@ -158,20 +205,28 @@ func (m *memConn) emptied() {
 	m.nQueued.Store(0)
 }
 
+// mute drops what will be written: there is nobody to flush it to.
+func (m *memConn) mute() {
+	m.mu.Lock()
+	m.muted = true
+	m.mu.Unlock()
+}
+
+// drop also drops what is queued.
 func (m *memConn) drop() {
 	m.mu.Lock()
+	m.muted = true
 	m.emptied()
 	m.mu.Unlock()
 }
 
-func (m *memConn) queued() int  { return int(m.nQueued.Load()) }
-func (m *memConn) wrote() int64 { return m.nWrites.Load() }
+func (m *memConn) queued() int { return int(m.nQueued.Load()) }
 
-// alert returns the code of the last alert that was sent, if it was sent in clear text.
+// alert reports whether an alert was sent, and its code if that was in clear text.
 func (m *memConn) alert() (code tls.AlertError, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.last, m.alerts
+	return m.last, m.alerted
 }
 
 // crypto/tls calls these; there is nothing to do.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ErrWantRead and ErrWantWrite say that a call would have to wait: for bytes from the peer, or for room for bytes to it.
-// Call again when there are some; nothing was lost, and the arguments need not be the same. [Memory], [PairEnd] and
+// ErrWantRead and ErrWantWrite say that a call would have to wait: for bytes from the peer, or for room for bytes to
+// it. Call again when there are some; nothing was lost, and the arguments need not be the same. [Memory], [PairEnd] and
 // [Session] return them, and a Session expects them from what it reads and writes. Both are net.Errors that say they
 // are temporary, which is what lets crypto/tls itself survive them.
 var (
@@ -198,6 +198,7 @@ func (e *PairEnd) CloseWrite() error { return e.out.CloseWrite() }
 
 // Close ends both directions: the other end reads what is there, then io.EOF.
 func (e *PairEnd) Close() error {
+	e.SetDeadline(time.Time{}) // nothing waits for it any more
 	e.out.CloseWrite()
 	return e.in.CloseRead()
 }
@@ -223,28 +224,37 @@ func (e *PairEnd) SetWriteDeadline(t time.Time) error { e.write.set(t); return n
 
 // A deadline ends the waiting on a Memory; it is guarded by that Memory's lock. nil never ends it.
 type deadline struct {
-	m     *Memory
-	at    time.Time // zero: never
-	timer *time.Timer
+	m      *Memory
+	passed bool
+	timer  *time.Timer // of the deadline to come, nil if there is none
 }
 
-func (d *deadline) over() bool { return d != nil && !d.at.IsZero() && !time.Now().Before(d.at) }
+func (d *deadline) over() bool { return d != nil && d.passed }
 
 func (d *deadline) set(t time.Time) {
 	d.m.mu.Lock()
 	defer d.m.mu.Unlock()
 	if d.timer != nil {
 		d.timer.Stop()
-		d.timer = nil
 	}
-	if d.at = t; !t.IsZero() {
-		d.timer = time.AfterFunc(time.Until(t), d.wake)
+	left := time.Until(t)
+	d.timer, d.passed = nil, !t.IsZero() && left <= 0
+	if left > 0 {
+		d.start(left)
 	}
 	d.m.changed.Broadcast()
 }
 
-func (d *deadline) wake() {
-	d.m.mu.Lock()
-	d.m.changed.Broadcast()
-	d.m.mu.Unlock()
+// start makes the deadline pass after left, unless it is changed before; the caller holds the lock.
+func (d *deadline) start(left time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(left, func() {
+		d.m.mu.Lock()
+		defer d.m.mu.Unlock()
+		if d.timer == timer {
+			d.passed = true
+			d.m.changed.Broadcast()
+		}
+	})
+	d.timer = timer
 }

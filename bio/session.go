@@ -7,21 +7,24 @@ import (
 
 // A Session is an engine with the calls of OpenSSL and wolfSSL: Handshake, Read, Write, Pending and Shutdown, over two
 // BIOs that never wait. What takes from the peer is any io.Reader that returns ErrWantRead when there is nothing, what
-// gives to it any io.Writer that returns ErrWantWrite when there is no room: two [Memory]s (SSL_set_bio with BIO_s_mem),
-// a [PairEnd], or functions of one's own ([ReaderFunc], [WriterFunc]; wolfSSL_SetIORecv and wolfSSL_SetIOSend).
+// gives to it any io.Writer that returns ErrWantWrite when there is no room: two [Memory]s (SSL_set_bio with
+// BIO_s_mem), a [PairEnd], or functions of one's own ([ReaderFunc], [WriterFunc]; wolfSSL_SetIORecv and
+// wolfSSL_SetIOSend).
 //
-// A Write that was accepted stays accepted: what the writer had no room for is kept and goes out first at the next call,
-// whichever that is. [Session.Flush] does nothing else. A Session is not safe for concurrent use.
+// A Write that was accepted stays accepted: what the writer had no room for is kept and goes out first at the next
+// call, whichever that is. [Session.Flush] does nothing else. A Session is not safe for concurrent use.
 type Session struct {
 	eng   Engine
 	in    io.Reader
 	out   io.Writer
+	buf   []byte // what input lies in; nil while the peer is silent
 	input []byte // from in, not yet taken by the engine
 	plain []byte // from the engine, not yet read
 	store []byte // the array under plain
 	sends []byte // from the engine, not yet written
 	err   error  // final
-	peer  error  // what Read returns when plain is empty: io.EOF or ErrTruncated
+	ended bool   // the peer has closed: Read returns io.EOF when plain is empty
+	chose bool   // the engine waited for a choice: it has what it needs to go on after that
 }
 
 // sessionInput is the most that a Session takes from its reader at once.
@@ -51,15 +54,21 @@ var ErrWantChoice = errors.New("bio: the choice of a configuration is wanted")
 // it has to be called again, and any other error when it has failed.
 func (s *Session) Handshake() error {
 	for {
-		if err := s.Flush(); err != nil {
-			return err
-		}
+		flushed := s.Flush() // also what a failed handshake leaves, the alert
+		phase := s.eng.State().Phase
 		switch {
+		case flushed == ErrWantWrite:
+			return flushed
 		case s.err != nil:
 			return s.err
-		case s.eng.State().Phase == PhaseChoosing:
+		case flushed != nil:
+			return flushed
+		case phase == PhaseFailed:
+			return s.failed()
+		case phase == PhaseChoosing:
+			s.chose = true
 			return ErrWantChoice
-		case s.eng.State().Phase != PhaseHandshake:
+		case phase != PhaseHandshake:
 			return nil
 		}
 		if err := s.take(); err != nil {
@@ -68,27 +77,38 @@ func (s *Session) Handshake() error {
 	}
 }
 
+// failed returns what has ended the engine outside this Session's calls of Open.
+func (s *Session) failed() error {
+	_, _, s.err = s.eng.Open(nil, nil)
+	return s.err
+}
+
 // Read moves application data to p. It returns io.EOF after the peer's close_notify, an error that wraps ErrTruncated
 // when the reader ended without one, and ErrWantRead when the peer has to speak first; then also look at WantWrite. It
-// shakes hands if that is not done. Output that has no room never keeps Read from returning data.
+// shakes hands if that is not done. Output that cannot be written does not keep Read from returning data, until a peer
+// that demands answers has left so many unread that ErrWantWrite is the answer to it.
 func (s *Session) Read(p []byte) (int, error) {
 	for len(s.plain) == 0 {
-		if s.eng.State().Phase == PhaseHandshake || s.eng.State().Phase == PhaseChoosing {
+		flushed := s.Flush()
+		phase := s.eng.State().Phase
+		switch {
+		case s.err != nil:
+			return 0, s.err
+		case s.ended:
+			return 0, io.EOF
+		case phase == PhaseFailed:
+			return 0, s.failed()
+		case phase == PhaseHandshake || phase == PhaseChoosing:
 			if err := s.Handshake(); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		if err := s.Flush(); err != nil && err != ErrWantWrite {
-			return 0, err
+		err := s.take()
+		if err == ErrWantRead && flushed != nil && flushed != ErrWantWrite {
+			return 0, flushed
 		}
-		if s.err != nil {
-			return 0, s.err
-		}
-		if s.peer != nil {
-			return 0, s.peer
-		}
-		if err := s.take(); err != nil {
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -141,7 +161,8 @@ func (s *Session) Flush() error {
 	}
 }
 
-// Shutdown sends close_notify. It returns ErrWantWrite if that has no room yet, and nil when it is out; reading goes on.
+// Shutdown sends close_notify. It returns ErrWantWrite if that has no room yet, and nil when it is out; reading goes
+// on.
 func (s *Session) Shutdown() error {
 	if err := s.eng.CloseWrite(); err != nil {
 		return err
@@ -160,46 +181,51 @@ func (s *Session) Engine() Engine { return s.eng }
 
 // take moves what the reader has through the engine, once.
 func (s *Session) take() error {
-	if len(s.input) == 0 {
-		buf := make([]byte, sessionInput)
-		n, err := s.in.Read(buf)
-		s.input = buf[:n]
-		if n == 0 {
-			return s.ended(err)
+	if len(s.input) == 0 && !s.chose {
+		if err := s.fill(); err != nil {
+			return err
 		}
 	}
+	s.chose = false
 	var st Status
 	s.plain, st, s.err = s.eng.Open(s.store[:0], s.input)
 	s.store = s.plain
-	if s.input = s.input[st.Consumed:]; len(s.input) == 0 {
-		s.input = nil
-	}
+	s.input = s.input[st.Consumed:]
 	if st.Events.Has(EventPeerClosed) {
-		s.peer = io.EOF
+		s.ended = true
 	}
-	if s.err != nil {
-		s.Flush() // the alert
+	if st.Out > 0 {
+		s.Flush() // whether it can be written is for the next call to say
 	}
 	switch {
 	case len(s.plain) > 0:
 		return nil
-	case s.err == nil && st.Consumed == 0 && st.Out > 0:
+	case s.err == nil && st.Consumed == 0 && len(s.sends) > 0:
 		return ErrWantWrite // the engine takes no more before its answers are out
 	}
 	return s.err
 }
 
-// ended takes in that the reader returned no bytes.
-func (s *Session) ended(err error) error {
+// fill takes what the reader has.
+func (s *Session) fill() error {
+	if s.buf == nil {
+		s.buf = make([]byte, sessionInput)
+	}
+	n, err := s.in.Read(s.buf)
+	if n > 0 {
+		s.input = s.buf[:n]
+		return nil
+	}
+	s.buf = nil
 	switch err {
 	case nil:
 		return ErrWantRead
 	case io.EOF:
-		s.peer = io.EOF
-		if err := s.eng.TransportEOF(); err != nil {
-			s.peer = err
+		if s.err = s.eng.TransportEOF(); s.err == nil {
+			s.ended = true
+			return io.EOF
 		}
-		return s.peer
+		return s.err
 	}
 	return err
 }
