@@ -1,0 +1,38 @@
+// Package terminal tells what an output can show, and makes foreign text fit to be shown.
+package terminal
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+const (
+	plainWidth = 80 // columns of what is not a terminal
+	minWidth   = 40
+)
+
+// A Terminal is what an output can show. The zero value stands for a file.
+type Terminal struct {
+	Interactive bool // a person watches: a line may be written over
+	Colors      bool
+	Width       int // columns, at least 40
+}
+
+// Of returns what w can show. Without a terminal there are no colours and 80 columns. A NO_COLOR in the environment that
+// is not empty, and TERM=dumb, turn colours off.
+//
+// https://no-color.org
+func Of(w io.Writer) Terminal {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return Terminal{Width: plainWidth}
+	}
+	t := Terminal{Interactive: os.Getenv("TERM") != "dumb", Width: plainWidth}
+	t.Colors = t.Interactive && os.Getenv("NO_COLOR") == ""
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		t.Width = max(width, minWidth)
+	}
+	return t
+}
