@@ -35,9 +35,11 @@ type end struct {
 const (
 	prefix  = "contents of dst"
 	poison  = 0xdb
-	waiting = 10 * time.Second // for what a stack with goroutines of its own does
-	longest = time.Minute      // for anything
+	longest = time.Minute // for anything
 )
+
+// waiting is how long to wait for what goroutines do.
+var waiting = 10 * time.Second
 
 // count returns how often an event has come.
 func (e *end) count(want bio.Events) (n int) {

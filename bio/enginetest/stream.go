@@ -186,13 +186,19 @@ func checkBothWrite(k *kit) error {
 	client := newDuplex(&l.client, a, total)
 	server := newDuplex(&l.server, b, total)
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
-	wg.Go(func() { errs[0] = client.write() })
-	wg.Go(func() { errs[1] = client.read() })
-	wg.Go(func() { errs[2] = server.write() })
-	wg.Go(func() { errs[3] = server.read() })
+	errs := make(chan error, 4)
+	for _, work := range []func() error{client.write, client.read, server.write, server.read} {
+		wg.Go(func() {
+			if err := work(); err != nil {
+				errs <- err
+				a.Close() // the others wait for it
+				b.Close()
+			}
+		})
+	}
 	wg.Wait()
-	return errors.Join(errs...)
+	close(errs)
+	return <-errs
 }
 
 // A duplex drives an end as a program with a reader and a writer does. The reader never waits for the writer.

@@ -151,6 +151,9 @@ var (
 	keyUpdateRequest = []byte{24, 0, 0, 1, 1}
 )
 
+// https://www.rfc-editor.org/rfc/rfc8446#section-6.1
+var closeNotify = []byte{1, 0}
+
 // update appends a KeyUpdate to dst and changes the keys.
 func (h *handmade) update(dst []byte, request bool) ([]byte, error) {
 	message := keyUpdate
@@ -160,10 +163,12 @@ func (h *handmade) update(dst []byte, request bool) ([]byte, error) {
 	return h.seal(dst, handshakeType, message), h.send.update()
 }
 
-// read takes apart what an engine has sent, in order: the application data, and how many KeyUpdates were in between.
+// read takes apart what an engine has sent, in order: the application data, and how many KeyUpdates were in between. Only
+// close_notify may follow.
 // Whatever is out of order cannot be decrypted.
 func (h *handmade) read(wire []byte) (data []byte, updates int, err error) {
-	for i, r := range records(wire) {
+	list := records(wire)
+	for i, r := range list {
 		typ, content, err := h.open(r)
 		switch {
 		case err != nil:
@@ -175,6 +180,7 @@ func (h *handmade) read(wire []byte) (data []byte, updates int, err error) {
 			if err := h.recv.update(); err != nil {
 				return nil, 0, err
 			}
+		case typ == alertType && bytes.Equal(content, closeNotify) && i == len(list)-1:
 		default:
 			return data, updates, fmt.Errorf("record %d has type %d and contents % .20x", i, typ, content)
 		}
