@@ -24,7 +24,7 @@ func init() {
 }
 
 func TestParse(t *testing.T) {
-	for _, spec := range []string{"raw", "length:16be", "test-argument", "test-argument:"} {
+	for _, spec := range []string{"raw", "length:16be", "websocket", "test-argument", "test-argument:"} {
 		mk, err := codecs.Parse(spec)
 		if err != nil {
 			t.Errorf("Parse(%q): %v", spec, err)

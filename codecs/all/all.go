@@ -6,4 +6,5 @@ package all
 import (
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"
+	_ "github.com/encase-tls/encase/codecs/websocket"
 )
