@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/length"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +34,14 @@ func TestRules(t *testing.T) {
 	for _, spec := range specs {
 		t.Run(spec, func(t *testing.T) { codectest.Run(t, parse(t, spec)) })
 	}
+}
+
+func TestVectors(t *testing.T) {
+	files, err := fs.Sub(vectors.FS, "length")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codectest.Vectors(t, files, codecs.Parse)
 }
 
 func parse(tb testing.TB, arg string) frame.Maker {
