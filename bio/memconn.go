@@ -99,15 +99,18 @@ func (m *memConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// noteAlert looks whether p, which nobody has asked for, is an alert. TLS 1.3 hides the type of an encrypted record,
-// but no other has this length.
+// noteAlert looks for an alert in p, which holds whole records and was asked for by nobody. TLS 1.3 hides the type of
+// an encrypted record, but no other that a handshake or an answer brings has this length.
 func (m *memConn) noteAlert(p []byte) {
 	const clear, encrypted13 = recordHeaderLen + 2, recordHeaderLen + 2 + 1 + 16
-	switch {
-	case p[0] == recordAlert && len(p) == clear:
-		m.alerted, m.last = true, tls.AlertError(p[clear-1])
-	case p[0] == recordAlert, p[0] == recordData && len(p) == encrypted13:
-		m.alerted = true
+	for n := 0; len(p) > 0; p = p[n:] {
+		n = recordLen(p)
+		switch {
+		case p[0] == recordAlert && n == clear:
+			m.alerted, m.last = true, tls.AlertError(p[clear-1])
+		case p[0] == recordAlert, p[0] == recordData && n == encrypted13:
+			m.alerted = true
+		}
 	}
 }
 

@@ -101,6 +101,8 @@ var faults = map[string]func(b *broken){
 	"CutHandshake": func(b *broken) { b.eof = func(bio.Engine) error { return nil } },
 	"Final":        func(b *broken) { b.seal = sealAnyway },
 
+	"AlertBesideSeal": func(b *broken) { b.seal = loseAlert },
+
 	"KeyUpdate":      func(b *broken) { b.open = noEvents },
 	"KeyUpdateOrder": func(b *broken) { b.open, b.flush = secondSink() },
 	"Storm":          func(b *broken) { b.open, b.flush = secondSink() },
@@ -327,6 +329,15 @@ func sealAnyway(e bio.Engine, dst, p []byte) ([]byte, int, error) {
 	out, n, err := e.Seal(dst, p)
 	if err != nil && e.State().Phase == bio.PhaseFailed {
 		return append(out, p...), len(p), nil
+	}
+	return out, n, err
+}
+
+// loseAlert puts what is queued into a result that nobody looks at.
+func loseAlert(e bio.Engine, dst, p []byte) ([]byte, int, error) {
+	out, n, err := e.Seal(dst, p)
+	if err != nil {
+		e.Flush(nil, 0)
 	}
 	return out, n, err
 }

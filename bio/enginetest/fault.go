@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/encase-tls/encase/bio"
 )
@@ -20,6 +21,8 @@ var faultRules = []rule{
 			"ErrTruncated."},
 	{"Final", streams, checkFinal,
 		"A non-nil error is always the end: every later call returns it, and nothing more is opened or sealed."},
+	{"AlertBesideSeal", streams, checkAlertBesideSeal,
+		"With any error Seal returns dst as it was, and what is queued stays so."},
 }
 
 const (
@@ -207,6 +210,43 @@ func checkFinal(k *kit) error {
 		}
 	}
 	return nil
+}
+
+// checkAlertBesideSeal lets Open meet a fault while another goroutine seals. Whichever call sees the end first, the
+// alert must reach the wire.
+func checkAlertBesideSeal(k *kit) error {
+	for i := range 40 {
+		l, err := k.open()
+		if err != nil {
+			return err
+		}
+		e := l.ends()[i%2]
+		wire, err := e.faulty()
+		if err != nil {
+			return err
+		}
+		wire[1][len(wire[1])-1]++
+		sealed := make(chan []byte)
+		go func() { sealed <- e.peer.sealUntilError() }()
+		if _, err := e.peer.open(wire[1]); err != nil || e.peer.err == nil {
+			return fmt.Errorf("a changed record: %w", errors.Join(err, e.peer.err))
+		}
+		e.peer.sent = append(e.peer.sent, <-sealed)
+		if err := l.alerts(e.peer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *end) sealUntilError() (wire []byte) {
+	for start := time.Now(); time.Since(start) < waiting; {
+		out, _, err := e.Seal(wire, noise(10))
+		if wire = out; err != nil {
+			break
+		}
+	}
+	return wire
 }
 
 // isOver gives an end that has failed something good to open and something to seal.

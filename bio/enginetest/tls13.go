@@ -163,8 +163,8 @@ func (h *handmade) update(dst []byte, request bool) ([]byte, error) {
 	return h.seal(dst, handshakeType, message), h.send.update()
 }
 
-// read takes apart what an engine has sent, in order: the application data, and how many KeyUpdates were in between. Only
-// close_notify may follow.
+// read takes apart what an engine has sent, in order: the application data, and how many KeyUpdates were in between.
+// Only close_notify may follow.
 // Whatever is out of order cannot be decrypted.
 func (h *handmade) read(wire []byte) (data []byte, updates int, err error) {
 	list := records(wire)

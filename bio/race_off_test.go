@@ -1,0 +1,5 @@
+//go:build !race
+
+package bio_test
+
+const raceEnabled = false
