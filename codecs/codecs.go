@@ -1,8 +1,8 @@
 // Package codecs gives codecs names, so that a configuration file or a command line can choose one.
 //
-// A spec is a name, or a name, a colon and an argument: "raw", "length:16be", "websocket:path=/tunnel". What the argument
-// may be is the codec's business; its package says so. A codec registers itself when its package is imported. Package
-// codecs/all imports every codec of this module.
+// A spec is a name, or a name, a colon and an argument: "raw", "length:16be", "websocket:path=/tunnel". What the
+// argument may be is the codec's business; its package says so. A codec registers itself when its package is
+// imported. Package codecs/all imports every codec of this module.
 //
 // A program that knows its codec when it is compiled needs no registry: it takes the Maker from the codec's package.
 package codecs
@@ -75,9 +75,9 @@ var (
 	registry = map[string]entry{}
 )
 
-// Register adds a codec under a name of lower-case letters, digits and hyphens. parse turns the argument of a spec, which
-// is empty if there is none, into a Maker. Its error begins with the name and says what is allowed. Register is called
-// from init functions; it panics when name is malformed or taken, or parse is nil.
+// Register adds a codec under a name of lower-case letters, digits and hyphens. parse turns the argument of a spec,
+// which is empty if there is none, into a Maker. Its error begins with the name and says what is allowed. Register
+// is called from init functions; it panics when name is malformed or taken, or parse is nil.
 func Register(name string, info Info, parse func(arg string) (frame.Maker, error)) {
 	switch {
 	case !validName(name):
@@ -103,8 +103,8 @@ func validName(name string) bool {
 	return name != ""
 }
 
-// Parse returns the Maker that spec describes. The argument is checked here, once; the Maker fails only for reasons that
-// lie outside it.
+// Parse returns the Maker that spec describes. The argument is checked here, once; the Maker fails only for reasons
+// that lie outside it.
 func Parse(spec string) (frame.Maker, error) {
 	name, arg, _ := strings.Cut(spec, ":")
 	mu.RLock()

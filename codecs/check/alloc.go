@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -77,6 +78,84 @@ func cheap(name string, f func() error) error {
 	}
 	if k := mallocs(10, func() { f() }); k > 0 {
 		return fmt.Errorf("%d allocations when %s says %q; make the error once, for all connections", k, name, refusal)
+	}
+	return nil
+}
+
+func noAllocOfMachine(s *subject) error {
+	if raceEnabled {
+		return notApplicable("the race detector allocates")
+	}
+	c, err := s.couple(func(c *couple) { c.count = true })
+	if err != nil {
+		return err
+	}
+	payload := records(1350)
+	round := func() { err = errors.Join(err, c.converse(s.from, payload)) }
+	for range 8 {
+		round()
+	}
+	k := mallocs(20, round)
+	if err == nil && k > 0 {
+		err = fmt.Errorf("%d allocations to carry %d bytes there and a few back", k, len(payload))
+	}
+	return err
+}
+
+func rejectNoAllocOfMachine(s *subject) error {
+	if raceEnabled {
+		return notApplicable("the race detector allocates")
+	}
+	frames, c, err := s.session()
+	if err != nil {
+		return err
+	}
+	d, _ := c.ends[s.from.Peer()].Machine.(frame.Delimiter)
+	for p := range s.noise(frames, 40) {
+		if d != nil {
+			err = cheap("FrameLen", func() error { _, err := d.FrameLen(p); return err })
+		}
+		if err == nil {
+			err = s.refusedCheaply(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusedCheaply measures what new Machines allocate when they refuse p, if they do. A Machine that has refused a frame
+// once may do so in another way the second time: each gets p once.
+func (s *subject) refusedCheaply(p []byte) error {
+	const calls, tries = 2, 5
+	var fresh []*end
+	for range 1 + calls*tries {
+		_, c, err := s.session()
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, c.ends[s.from.Peer()])
+	}
+	full := make([]byte, len(p))
+	var first error
+	recv := func() {
+		e := fresh[0]
+		fresh = fresh[1:]
+		copy(full, p)
+		e.lent.Borrow(full, 0, len(full))
+		e.ev, first = e.Recv(e.ev[:0], &e.lent)
+		for _, v := range e.ev {
+			if v.Buf != nil {
+				v.Buf.Release()
+			}
+		}
+	}
+	if panics := guard(func() error { recv(); return nil }); panics != nil || first == nil {
+		return nil
+	}
+	if k := mallocs(calls, recv); k > 0 {
+		return fmt.Errorf("%d allocations when Recv says %q; make the error once, for all connections", k, first)
 	}
 	return nil
 }

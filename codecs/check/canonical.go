@@ -35,7 +35,8 @@ func canonicalCodec(s *subject) error {
 	return nil
 }
 
-// firstFrame returns the first frame of a new codec with payload p, and whether every new codec makes another one of it.
+// firstFrame returns the first frame of a new codec with payload p, and whether every new codec makes another one of
+// it.
 func (s *subject) firstFrame(p []byte) (f []byte, random bool, err error) {
 	for range 8 {
 		send, _ := s.codecs()

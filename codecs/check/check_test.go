@@ -172,7 +172,7 @@ var brokenCodecs = []struct {
 	{"Noise", codecs(func() frame.Codec { return &panics{} })},
 	{"Noise", codecs(func() frame.Codec { return &foreignError{} })},
 	{"Bounded", codecs(func() frame.Codec { return &boundless{} })},
-	{"Retain", frame.Codecs(func(frame.Role) (send, recv frame.Codec, err error) { return &retainer{}, &follower{}, nil })},
+	{"Retain", retaining()},
 	{"Independent", sharing()},
 	{"NoAlloc", codecs(func() frame.Codec { return &allocates{} })},
 	{"RejectNoAlloc", codecs(func() frame.Codec { return &formats{} })},
@@ -283,6 +283,12 @@ func (c *retainer) Encode(b *frame.Buf) error {
 		c.last = p
 	}
 	return c.right.Encode(b)
+}
+
+func retaining() frame.Maker {
+	return frame.Codecs(func(frame.Role) (send, recv frame.Codec, err error) {
+		return &retainer{}, &follower{}, nil
+	})
 }
 
 type follower struct {

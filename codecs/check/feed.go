@@ -38,8 +38,8 @@ func Sample(mk frame.Maker) (s Samples, err error) {
 	return s, err
 }
 
-// Feed gives a new Machine data from its carrier: a stream if it is a Delimiter, else one datagram. It returns an error if
-// that breaks the rule Noise. A panic is not caught.
+// Feed gives a new Machine data from its carrier: a stream if it is a Delimiter, else one datagram. It returns an
+// error if that breaks the rule Noise. A panic is not caught.
 func Feed(mk frame.Maker, role frame.Role, data []byte) error {
 	m, err := mk(role)
 	if err != nil {
@@ -85,8 +85,8 @@ func Feed(mk frame.Maker, role frame.Role, data []byte) error {
 	}
 }
 
-// FeedPreamble gives the Preamble of a new Machine a stream that begins with data and ends there. It returns an error if
-// Exchange fails for another reason than the data or its end.
+// FeedPreamble gives the Preamble of a new Machine a stream that begins with data and ends there. It returns an
+// error if Exchange fails for another reason than the data or its end.
 func FeedPreamble(mk frame.Maker, role frame.Role, data []byte) error {
 	s := newSubject(mk, role.Peer())
 	if _, ok := s.machine(role).(frame.Preamble); !ok {

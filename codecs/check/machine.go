@@ -143,26 +143,6 @@ func inTurns(couples [2]*couple, role frame.Role) error {
 	return nil
 }
 
-func noAllocOfMachine(s *subject) error {
-	if raceEnabled {
-		return notApplicable("the race detector allocates")
-	}
-	c, err := s.couple(func(c *couple) { c.count = true })
-	if err != nil {
-		return err
-	}
-	payload := records(1350)
-	round := func() { err = errors.Join(err, c.converse(s.from, payload)) }
-	for range 8 {
-		round()
-	}
-	k := mallocs(20, round)
-	if err == nil && k > 0 {
-		err = fmt.Errorf("%d allocations to carry %d bytes there and a few back", k, len(payload))
-	}
-	return err
-}
-
 func endOfMachine(s *subject) error {
 	c, err := s.couple()
 	if err != nil {
@@ -182,7 +162,8 @@ func endOfMachine(s *subject) error {
 		}
 	}
 	if !e.peer.done || e.peer.doneErr != nil {
-		return fmt.Errorf("after End of its peer the %v reports Done: %t, error: %v", e.peer.role, e.peer.done, e.peer.doneErr)
+		return fmt.Errorf("after End of its peer the %v reports Done: %t, error: %v",
+			e.peer.role, e.peer.done, e.peer.doneErr)
 	}
 	return nil
 }

@@ -37,8 +37,9 @@ func frameLenOfMachine(s *subject) error {
 // maxFrames bounds how many frames of a session are tampered with.
 const maxFrames = 12
 
-// tampered runs a session in which change is applied to frame k of those that the sender sends, as it arrives. It returns
-// whether there was such a frame, and the first error; a panic, which is for the rule Noise to report, is one.
+// tampered runs a session in which change is applied to frame k of those that the sender sends, as it arrives. It
+// returns whether there was such a frame, and the first error; a panic, which is for the rule Noise to report, is
+// one.
 func (s *subject) tampered(k int, change func(p []byte) []byte) (met bool, err error) {
 	seen := 0
 	tamper := func(p *packet) error {
@@ -171,123 +172,4 @@ func boundedMachine(s *subject) error {
 		return notApplicable("the Machine has no FrameLen")
 	}
 	return bounded(s, d, c.ends[s.from].lim.MaxFrame(), frames)
-}
-
-func rejectNoAllocOfMachine(s *subject) error {
-	if raceEnabled {
-		return notApplicable("the race detector allocates")
-	}
-	frames, c, err := s.session()
-	if err != nil {
-		return err
-	}
-	d, _ := c.ends[s.from.Peer()].Machine.(frame.Delimiter)
-	for p := range s.noise(frames, 40) {
-		if d != nil {
-			err = cheap("FrameLen", func() error { _, err := d.FrameLen(p); return err })
-		}
-		if err == nil {
-			err = s.refusedCheaply(p)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// refusedCheaply measures what new Machines allocate when they refuse p, if they do. A Machine that has refused a frame
-// once may do so in another way the second time: each gets p once.
-func (s *subject) refusedCheaply(p []byte) error {
-	const calls, tries = 2, 5
-	var fresh []*end
-	for range 1 + calls*tries {
-		_, c, err := s.session()
-		if err != nil {
-			return err
-		}
-		fresh = append(fresh, c.ends[s.from.Peer()])
-	}
-	full := make([]byte, len(p))
-	var first error
-	recv := func() {
-		e := fresh[0]
-		fresh = fresh[1:]
-		copy(full, p)
-		e.lent.Borrow(full, 0, len(full))
-		e.ev, first = e.Recv(e.ev[:0], &e.lent)
-		for _, v := range e.ev {
-			if v.Buf != nil {
-				v.Buf.Release()
-			}
-		}
-	}
-	if panics := guard(func() error { recv(); return nil }); panics != nil || first == nil {
-		return nil
-	}
-	if k := mallocs(calls, recv); k > 0 {
-		return fmt.Errorf("%d allocations when Recv says %q; make the error once, for all connections", k, first)
-	}
-	return nil
-}
-
-func lossyMachine(s *subject) error {
-	if _, ok := s.machine(s.from.Peer()).(frame.Delimiter); ok {
-		return notApplicable("frames are told apart in a stream")
-	}
-	seen := 0
-	c, err := s.couple(func(c *couple) {
-		c.wire = func(p packet) {
-			switch seen++; {
-			case seen%7 == 3:
-				return // lost
-			case seen%5 == 2:
-				c.queue = append(c.queue, packet{to: p.to, p: bytes.Clone(p.p)}) // repeated
-			case seen%4 == 1 && len(c.queue) > 0:
-				c.queue = append([]packet{p}, c.queue...) // overtakes what is under way
-				return
-			}
-			c.queue = append(c.queue, p)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	return lossyTraffic(s, c)
-}
-
-// lossyTraffic sends different payloads and reports what arrives that was not sent, or that nothing does. A Machine may
-// carry datagrams, each alone, or repair what the link does.
-func lossyTraffic(s *subject, c *couple) error {
-	e := c.ends[s.from]
-	sent := map[string]bool{}
-	var all []byte
-	for i := range 20 {
-		p := records(min(40+i, e.lim.Max))
-		sent[string(p)] = true
-		all = append(all, p...)
-		if err := c.send(e, p, true); err != nil {
-			return err
-		}
-		if i%3 == 2 {
-			if err := c.settle(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := c.await(e.peer, len(all)); err != nil && !errors.Is(err, errQuiet) {
-		return err
-	}
-	if bytes.Equal(bytes.Join(e.peer.delivered, nil), all) {
-		return nil
-	}
-	for _, p := range e.peer.delivered {
-		if !sent[string(p)] {
-			return fmt.Errorf("%d bytes arrive that were not sent so: neither a datagram nor what was sent in order", len(p))
-		}
-	}
-	if len(e.peer.delivered) < len(sent)/2 {
-		return fmt.Errorf("only %d of %d datagrams arrive, though a seventh is lost", len(e.peer.delivered), len(sent))
-	}
-	return nil
 }

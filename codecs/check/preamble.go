@@ -17,9 +17,9 @@ func meet(client, server frame.Machine) error {
 	return err
 }
 
-// dialogue runs the Preambles of two Machines against each other. Reads return at most atOnce bytes, or with 0 as many as
-// can come. Behind the dialogue each side sends after, and has to find what the other sent. dialogue returns what either
-// side wrote, by role.
+// dialogue runs the Preambles of two Machines against each other. Reads return at most atOnce bytes, or with 0 as
+// many as can come. Behind the dialogue each side sends after, and has to find what the other sent. dialogue returns
+// what either side wrote, by role.
 func dialogue(client, server frame.Machine, atOnce int, after []byte) (wrote [2][]byte, err error) {
 	w := newWire(atOnce)
 	var errs [2]error
@@ -57,9 +57,9 @@ func (w *wire) hold(role frame.Role, m frame.Machine, after []byte) error {
 	return err
 }
 
-// A wire is a byte stream in each direction between two goroutines. A read returns when the other side can write no more:
-// because it waits for this side, or because it has finished. Thus all that can arrive together does, and two sides that
-// wait for each other are found out at once.
+// A wire is a byte stream in each direction between two goroutines. A read returns when the other side can write no
+// more: because it waits for this side, or because it has finished. Thus all that can arrive together does, and two
+// sides that wait for each other are found out at once.
 type wire struct {
 	atOnce   int
 	mu       sync.Mutex

@@ -113,30 +113,3 @@ func atOnce(f func(i int) error) error {
 	wg.Wait()
 	return errors.Join(errs[:]...)
 }
-
-func lossyCodec(s *subject) error {
-	send, recv := s.codecs()
-	if _, ok := recv.(frame.Delimiter); ok {
-		return notApplicable("frames are told apart in a stream")
-	}
-	const count = 12
-	var payloads, frames [count][]byte
-	for i := range frames {
-		payloads[i] = s.payload(min(send.Limits().Max, 10+i))
-		var err error
-		if frames[i], err = encode(send, payloads[i]); err != nil {
-			return err
-		}
-	}
-	// Lost: 5 and 6. Repeated: 3, 8. Overtaken: most.
-	for _, i := range []int{0, 2, 1, 4, 3, 3, 11, 10, 8, 7, 8, 9, 0} {
-		got, err := decode(recv, frames[i])
-		if err != nil {
-			return fmt.Errorf("datagram %d, out of order: %w", i, err)
-		}
-		if !bytes.Equal(got, payloads[i]) {
-			return fmt.Errorf("datagram %d arrives wrong out of order", i)
-		}
-	}
-	return nil
-}

@@ -17,8 +17,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// Vectors runs every test vector in fsys, each file called *.txt, in a subtest named after its id. Their form is described
-// in spec/vectors/README.md. parse makes a Maker of what a vector says under "codec".
+// Vectors runs every test vector in fsys, each file called *.txt, in a subtest named after its id. Their form is
+// described in spec/vectors/README.md. parse makes a Maker of what a vector says under "codec".
 func Vectors(t *testing.T, fsys fs.FS, parse func(spec string) (frame.Maker, error)) {
 	ran := 0
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

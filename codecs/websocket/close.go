@@ -52,8 +52,8 @@ func parseClose(p []byte) (*CloseError, *violation) {
 	return &CloseError{status, string(reason)}, nil
 }
 
-// validStatus reports whether a close frame may have this status: those in the registry that may be sent, and those left
-// to libraries and applications.
+// validStatus reports whether a close frame may have this status: those in the registry that may be sent, and those
+// left to libraries and applications.
 //
 // https://www.rfc-editor.org/rfc/rfc6455.html#section-7.4.2
 func validStatus(s uint16) bool {

@@ -41,8 +41,8 @@ const (
 	maxPayload = 1 << 24 // of a data frame; ours, the RFC has no limit below 1<<63
 )
 
-// A violation is an error that a peer's bytes cause, with the status that a close frame gives as the reason. All are made
-// once, so that refusing a frame allocates nothing.
+// A violation is an error that a peer's bytes cause, with the status that a close frame gives as the reason. All are
+// made once, so that refusing a frame allocates nothing.
 type violation struct {
 	status uint16
 	text   string

@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// mask combines p with the key, which begins at p[0], and a second time undoes it. Eight bytes at a time, four times in a
-// row, it runs at the speed of memory; crypto/subtle.XORBytes would first need the key repeated, and is slower for it.
+// mask combines p with the key, which begins at p[0], and a second time undoes it. Eight bytes at a time, four times
+// in a row, it runs at the speed of memory; crypto/subtle.XORBytes would first need the key repeated, and is slower
+// for it.
 //
 // https://www.rfc-editor.org/rfc/rfc6455.html#section-5.3
 func mask(p []byte, key [keyLen]byte) {

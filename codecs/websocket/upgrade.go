@@ -24,8 +24,8 @@ const (
 	version = "13"
 )
 
-// Exchange implements [frame.Preamble]: the upgrade of HTTP/1.1 to WebSocket. It takes the peer's request or answer and no
-// byte more. A server tells the client with an HTTP status why it refuses a request.
+// Exchange implements [frame.Preamble]: the upgrade of HTTP/1.1 to WebSocket. It takes the peer's request or answer
+// and no byte more. A server tells the client with an HTTP status why it refuses a request.
 //
 // https://www.rfc-editor.org/rfc/rfc6455.html#section-4
 func (m *machine) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error {

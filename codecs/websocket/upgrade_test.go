@@ -95,7 +95,7 @@ func TestRequests(t *testing.T) {
 		{pythonKey, "WWgnBkQWqPCouu6/g0b6", "400", "Sec-WebSocket-Key"},
 		{pythonKey, "?", "400", "Sec-WebSocket-Key"},
 		{"Sec-WebSocket-Key", "X", "400", "Sec-WebSocket-Key"},
-		{"Sec-WebSocket-Version", "Sec-WebSocket-Key: " + pythonKey + "\r\nSec-WebSocket-Version", "400", "Sec-WebSocket-Key"},
+		{"User-Agent", "Sec-WebSocket-Key: " + pythonKey + "\r\nUser-Agent", "400", "Sec-WebSocket-Key"},
 		{"User-Agent", "Content-Length: 4\r\nUser-Agent", "400", "body"},
 		{"User-Agent", "Transfer-Encoding: chunked\r\nUser-Agent", "400", "body"},
 		{"\r\nHost", "\nHost", "400", "CR LF"},
@@ -106,7 +106,8 @@ func TestRequests(t *testing.T) {
 		o := Options{Protocol: "binary"}
 		s := newScript(edit(t, pythonRequest, c.from, c.to))
 		err := o.accept(s)
-		if got := s.answer.String(); !strings.HasPrefix(got, "HTTP/1.1 "+c.status+" ") || !strings.HasSuffix(got, "\r\n\r\n") {
+		got := s.answer.String()
+		if !strings.HasPrefix(got, "HTTP/1.1 "+c.status+" ") || !strings.HasSuffix(got, "\r\n\r\n") {
 			t.Errorf("%.40q for %.40q: answered %q, want %s", c.to, c.from, got, c.status)
 		}
 		if c.why == "" && err == nil {

@@ -16,12 +16,13 @@
 // # Frames
 //
 // TLS is a stream in a stream: every payload becomes one binary message in one frame, and the payloads of the binary
-// messages that arrive are strung together, however the peer, or a proxy, has cut them. Pings are answered, pongs ignored.
-// Sixteen pings are answered at once, after that ten a second, the newest each time, so that a peer that sends pings and
-// does not read costs little. The end is a close frame with status 1000; whoever gets the first one answers it.
+// messages that arrive are strung together, however the peer, or a proxy, has cut them. Pings are answered, pongs
+// ignored. Sixteen pings are answered at once, after that ten a second, the newest each time, so that a peer that
+// sends pings and does not read costs little. The end is a close frame with status 1000; whoever gets the first one
+// answers it.
 //
-// Text messages, extensions, and whatever RFC 6455 forbids make the connection fail; the close frame that End then sends
-// says which of these it was.
+// Text messages, extensions, and whatever RFC 6455 forbids make the connection fail; the close frame that End then
+// sends says which of these it was.
 package websocket
 
 import (
@@ -40,7 +41,7 @@ func init() {
 		Carriers: codecs.Stream,
 		Syntax:   syntax,
 		Example:  "websocket:host=example.com,path=/tunnel,protocol=binary",
-		Tested:   "RFC 6455 examples, own vectors, net/http",
+		Tested:   "websockify 0.10, python3-websockets 10.4, net/http, own vectors",
 	}, Parse)
 }
 

@@ -1,7 +1,7 @@
 // Command gen writes the test vectors. Run it from the root of the module: go run ./spec/vectors/gen
 //
-// It knows nothing of the codecs' code: every frame is written out here, or taken from other programs, so that the vectors
-// say what is right, and not what the code does.
+// It knows nothing of the codecs' code: every frame is written out here, or taken from other programs, so that the
+// vectors say what is right, and not what the code does.
 package main
 
 import (
