@@ -70,7 +70,7 @@ const (
 	tooWide
 	badValue
 	unusedValue
-	badUnit
+	badChoice
 	badAlignment
 	duplicateName
 	noPayload
@@ -108,7 +108,7 @@ var ruleNames = [...]string{
 	tooWide:         "too-wide",
 	badValue:        "bad-value",
 	unusedValue:     "unused-value",
-	badUnit:         "bad-unit",
+	badChoice:       "bad-choice",
 	badAlignment:    "bad-alignment",
 	duplicateName:   "duplicate-name",
 	noPayload:       "no-payload",
