@@ -7,73 +7,67 @@ import (
 	"net"
 	"testing"
 
-	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs"
-	_ "github.com/encase-tls/encase/codecs/length"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
 
-// BenchmarkBulk moves data in one direction over loopback TCP, in writes of different sizes, beside plain crypto/tls.
-func BenchmarkBulk(b *testing.B) {
-	client, server := configs(b)
-	for _, size := range []int{1400, 16 << 10, 64 << 10, 256 << 10} {
-		b.Run(fmt.Sprintf("tls/%dKiB", size>>10), func(b *testing.B) {
-			bulk(b, size, func(c net.Conn) net.Conn { return tls.Client(c, client) },
-				func(c net.Conn) net.Conn { return tls.Server(c, server) })
+// impl is one way to put TLS on a TCP connection.
+type impl struct {
+	name           string
+	client, server func(net.Conn) net.Conn
+}
+
+// impls returns plain crypto/tls, and wrap without and with framing: what a benchmark puts side by side.
+func impls(tb testing.TB) []impl {
+	client, server := configs(tb)
+	list := []impl{{
+		name:   "tls",
+		client: func(c net.Conn) net.Conn { return tls.Client(c, client) },
+		server: func(c net.Conn) net.Conn { return tls.Server(c, server) },
+	}}
+	length, err := codecs.Parse("length:16be")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, codec := range []struct {
+		name  string
+		maker frame.Maker
+	}{{"raw", frame.Raw}, {"length:16be", length}} {
+		cc, sc := &wrap.Config{TLS: client, Codec: codec.maker}, &wrap.Config{TLS: server, Codec: codec.maker}
+		list = append(list, impl{
+			name:   codec.name,
+			client: func(c net.Conn) net.Conn { return wrap.Client(wrap.Stream(c), cc) },
+			server: func(c net.Conn) net.Conn { return wrap.Server(wrap.Stream(c), sc) },
 		})
-		for _, spec := range []string{"raw", "length:16be"} {
-			maker := frame.Maker(frame.Raw)
-			if spec != "raw" {
-				maker, _ = codecs.Parse(spec)
-			}
-			cc := &wrap.Config{TLS: client, Codec: maker}
-			sc := &wrap.Config{TLS: server, Codec: maker}
-			b.Run(fmt.Sprintf("%s/%dKiB", spec, size>>10), func(b *testing.B) {
-				bulk(b, size, func(c net.Conn) net.Conn { return wrap.Client(wrap.Stream(c), cc) },
-					func(c net.Conn) net.Conn { return wrap.Server(wrap.Stream(c), sc) })
-			})
+	}
+	return list
+}
+
+// BenchmarkBulk moves data in one direction over loopback TCP, in writes of different sizes.
+func BenchmarkBulk(b *testing.B) {
+	list := impls(b)
+	for _, size := range []struct {
+		name  string
+		bytes int
+	}{{"1400B", 1400}, {"16KiB", 16 << 10}, {"64KiB", 64 << 10}, {"256KiB", 256 << 10}} {
+		for _, im := range list {
+			b.Run(fmt.Sprintf("size=%s/impl=%s", size.name, im.name), func(b *testing.B) { bulk(b, im, size.bytes) })
 		}
 	}
 }
 
-func configs(t testing.TB) (client, server *tls.Config) {
-	ca, err := ephemeral.New("test CA")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("server.test", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}, &tls.Config{Certificates: []tls.Certificate{cert}}
-}
-
-func bulk(b *testing.B, size int, client, server func(net.Conn) net.Conn) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
+func bulk(b *testing.B, im impl, size int) {
+	near, far := tcpPair(b)
+	c, s := im.client(near), im.server(far)
 	done := make(chan int64)
 	go func() {
-		raw, err := l.Accept()
-		if err != nil {
-			close(done)
-			return
-		}
-		s := server(raw)
 		n, _ := io.CopyBuffer(io.Discard, struct{ io.Reader }{s}, make([]byte, 64<<10))
 		done <- n
 		s.Close()
 	}()
-	raw, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := client(raw)
 	p := make([]byte, size)
-	if _, err := c.Write(p); err != nil {
+	if _, err := c.Write(p); err != nil { // the handshake
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(size))
@@ -91,4 +85,48 @@ func bulk(b *testing.B, size int, client, server func(net.Conn) net.Conn) {
 	}
 	b.StopTimer()
 	c.Close()
+}
+
+// BenchmarkPingPong sends 100 bytes over loopback TCP and waits until they have come back.
+func BenchmarkPingPong(b *testing.B) {
+	for _, im := range impls(b) {
+		b.Run("impl="+im.name, func(b *testing.B) { pingPong(b, im) })
+	}
+}
+
+func pingPong(b *testing.B, im impl) {
+	near, far := tcpPair(b)
+	c, s := im.client(near), im.server(far)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		echo(s, 100)
+	}()
+	p := make([]byte, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(p); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	c.Close()
+	<-done
+	s.Close()
+}
+
+// echo sends back what comes, in pieces of size bytes, until it ends.
+func echo(c net.Conn, size int) {
+	p := make([]byte, size)
+	for {
+		if _, err := io.ReadFull(c, p); err != nil {
+			return
+		}
+		if _, err := c.Write(p); err != nil {
+			return
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -16,8 +17,9 @@ type Carrier interface {
 	// frames[sent:] are still the caller's; a stream has taken off the first of them what was sent of it.
 	Send(frames []*frame.Buf) (sent int, err error)
 
-	// Recv waits for a frame. It is borrowed: it may be changed, until the next Recv. After the read deadline Recv
-	// returns an error that wraps os.ErrDeadlineExceeded, and may be called again; at the end io.EOF.
+	// Recv waits for a frame. It is borrowed: it may be changed, until the next Recv. It may also be released, so it
+	// must not be of a pool: see frame.Buf.Borrow. After the read deadline Recv returns an error that wraps
+	// os.ErrDeadlineExceeded, and may be called again; at the end io.EOF.
 	Recv() (*frame.Buf, error)
 
 	// Limits returns the room, in bytes, that a frame given to Send must have around it, and the longest frame; Max is
@@ -47,11 +49,19 @@ type pollCarrier interface {
 	polls()
 }
 
+// A tryCarrier is a Carrier that may be able to send without waiting.
+type tryCarrier interface {
+	Carrier
+	canTry() bool // a constant
+	// try takes off b what can be sent without waiting. What is left, and an error, is for Send to find.
+	try(b *frame.Buf)
+}
+
 // Stream returns a Carrier over a byte stream, which it takes over: a TCP or Unix connection, net.Pipe, a serial line,
-// or [Join]ed files. If rwc has no read deadlines, a goroutine reads for a Read that waits. On a net.Conn several frames
-// leave with one writev.
+// or [Join]ed files. If rwc has no read deadlines, a goroutine reads for a Read that waits; it ends when rwc's Read
+// returns, which Close may or may not bring about. On a net.Conn several frames leave with one writev.
 func Stream(rwc io.ReadWriteCloser) Carrier {
-	s := &stream{rwc: rwc, writer: frame.NewWriter(rwc)}
+	s := &stream{rwc: rwc, writer: frame.NewWriter(rwc), tryWrite: tryWriter(rwc)}
 	s.src, s.deadline = readerOf(rwc)
 	s.delimit(nil, 0)
 	return s
@@ -63,6 +73,7 @@ type stream struct {
 	deadline deadliner
 	reader   *frame.Reader
 	writer   *frame.Writer
+	tryWrite func(p []byte) int // nil: cannot
 }
 
 func (s *stream) Send(frames []*frame.Buf) (int, error) { return s.writer.Write(frames) }
@@ -72,6 +83,9 @@ func (s *stream) SetReadDeadline(t time.Time) error     { return s.deadline.SetR
 func (s *stream) Close() error                          { return s.rwc.Close() }
 func (s *stream) LocalAddr() net.Addr                   { return s.addr(net.Conn.LocalAddr) }
 func (s *stream) RemoteAddr() net.Addr                  { return s.addr(net.Conn.RemoteAddr) }
+
+func (s *stream) canTry() bool     { return s.tryWrite != nil }
+func (s *stream) try(b *frame.Buf) { b.TrimFront(s.tryWrite(b.Bytes())) }
 
 func (s *stream) addr(of func(net.Conn) net.Addr) net.Addr {
 	if c, ok := s.rwc.(net.Conn); ok {
@@ -92,19 +106,29 @@ func (s *stream) delimit(d frame.Delimiter, maxFrame int) {
 func (s *stream) peeker() frame.Peeker { return streamPeeker{s.reader, s.rwc} }
 
 // records cuts a stream without framing at the ends of TLS records, so that one fits each buffer on its way. What does
-// not look like one is handed on as it comes: to refuse it is the engine's part.
+// not look like one is handed on at once: to refuse it is the engine's part.
 // https://www.rfc-editor.org/rfc/rfc8446#section-5.1
 type records struct{}
 
+const (
+	recordHeader = 5
+
+	// maxRecord is the longest record: TLS 1.2 allows a ciphertext 2048 bytes more than its plaintext.
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3
+	maxRecord = recordHeader + bio.MaxPlaintext + 2048
+)
+
+// FrameLen implements frame.Delimiter.
 func (records) FrameLen(p []byte) (int, error) {
-	const header, firstType, lastType, major = 5, 20, 24, 3
-	switch {
-	case p[0] < firstType || p[0] > lastType || len(p) > 1 && p[1] != major:
-		return len(p), nil
-	case len(p) < header:
+	const firstType, lastType, major = 20, 24, 3
+	if len(p) < recordHeader {
 		return 0, nil
 	}
-	return header + int(p[3])<<8 + int(p[4]), nil
+	n := recordHeader + int(p[3])<<8 + int(p[4])
+	if p[0] < firstType || p[0] > lastType || p[1] != major || n > maxRecord {
+		return recordHeader, nil
+	}
+	return n, nil
 }
 
 type streamPeeker struct {
@@ -148,15 +172,20 @@ func (j *joined) SetReadDeadline(t time.Time) error {
 
 // An IOFunc is a callback: it moves bytes between p and where the application keeps them, and returns how many. It does
 // not wait: it returns bio.ErrWantRead or bio.ErrWantWrite, as wolfSSL's callbacks return WANT_READ and WANT_WRITE, and
-// io.EOF at the end. context is what Callbacks was given.
+// io.EOF at the end. context is what Callbacks was given. It is called with locks held and must not use the Conn.
 type IOFunc func(context any, p []byte) (n int, err error)
 
 // Callbacks returns a Carrier over two functions and a context value, as wolfSSL_SetIORecv, wolfSSL_SetIOSend and
-// wolfSSL_SetIOReadCtx. A Conn over it never waits and starts no goroutine: Handshake, Read, Write and Flush return
-// bio.ErrWantRead or bio.ErrWantWrite, and are called again when the callbacks have more to give or to take.
+// wolfSSL_SetIOReadCtx. A Conn over it never waits and starts no goroutine, but for the one of crypto/tls that ends with
+// the handshake: Handshake, Read, Write and Flush return bio.ErrWantRead or bio.ErrWantWrite, and are called again when
+// the callbacks have more to give or to take.
+//
+// Every call first sends what an earlier one had to leave. Read may have an answer for the peer that send does not take
+// yet; Flush tells. Close does not wait either: call CloseWrite, and Flush until it returns nil, before it. Timeouts are
+// the caller's, and so is the clock of a codec that has timers: its time is looked at when a method is called.
 func Callbacks(recv, send IOFunc, context any) Carrier {
 	c := &callbacks{recv: recv, send: send, context: context}
-	return &polled{stream{rwc: c, src: c, deadline: c, reader: frame.NewReader(c, nil, 0), writer: frame.NewWriter(c)}}
+	return &polled{stream{rwc: c, src: c, deadline: c, writer: frame.NewWriter(c)}}
 }
 
 type polled struct{ stream }
@@ -179,13 +208,19 @@ func (c *callbacks) Read(p []byte) (int, error) {
 func (c *callbacks) Write(p []byte) (done int, err error) {
 	for done < len(p) && err == nil {
 		var n int
-		if n, err = c.send(c.context, p[done:]); n == 0 && err == nil {
+		n, err = c.send(c.context, p[done:])
+		switch {
+		case n < 0 || n > len(p)-done:
+			return done, errCount
+		case n == 0 && err == nil:
 			err = bio.ErrWantWrite
 		}
 		done += n
 	}
 	return done, err
 }
+
+var errCount = errors.New("wrap: a callback returned an impossible count")
 
 func (c *callbacks) Close() error                    { return nil }
 func (c *callbacks) SetReadDeadline(time.Time) error { return nil }

@@ -95,9 +95,10 @@ type detachedReader struct {
 	pending chan struct{} // closed when the goroutine's Read has returned; nil if none is under way
 	got     *frame.Buf
 	err     error
+	filled  bool // the last read left no room: more is waiting
 }
 
-const detachedRead = 64 << 10
+const detachedIdle, detachedBusy = 4 << 10, 64 << 10
 
 // SetReadDeadline may be called at any time.
 func (r *detachedReader) SetReadDeadline(t time.Time) error {
@@ -128,19 +129,23 @@ func (r *detachedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start begins a read unless one is under way. The goroutine owns got and err until it closes pending.
+// start begins a read unless one is under way. The goroutine owns got, err and filled until it closes pending.
 func (r *detachedReader) start() {
 	if r.pending != nil {
 		return
 	}
+	size := detachedIdle
+	if r.filled {
+		size = detachedBusy
+	}
 	done := make(chan struct{})
 	r.pending = done
 	go func() {
-		b := frame.Get(0, detachedRead)
-		room := b.Append(detachedRead)
-		n, err := r.src.Read(room)
-		b.TrimBack(detachedRead - min(max(n, 0), detachedRead))
-		r.got, r.err = b, err
+		b := frame.Get(0, size)
+		n, err := r.src.Read(b.Append(size))
+		n = min(max(n, 0), size)
+		b.TrimBack(size - n)
+		r.got, r.err, r.filled = b, err, n == size
 		close(done)
 	}()
 }

@@ -1,38 +1,55 @@
-package wrap
+package wrap_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/nettest"
 
-	"github.com/encase-tls/encase/bio/ephemeral"
-	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/wrap"
 )
 
-func testConfigs(t testing.TB) (client, server *Config) {
-	ca, err := ephemeral.New("test CA")
-	if err != nil {
-		t.Fatal(err)
+// TestConnOfNet runs the conformance suite of net.Conn, no subtest left out, with every codec over every kind of stream.
+// A plain tls.Conn does not pass it: a Write that its deadline ends corrupts the connection.
+func TestConnOfNet(t *testing.T) {
+	var all sync.WaitGroup
+	turns := make(chan struct{}, 8) // they mostly wait; but a minute each is all they have
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, codec := range everyCodec() {
+			for _, tr := range transports {
+				name := fmt.Sprintf("%s/%s/%s", tls.VersionName(version), codec, tr.name)
+				all.Go(func() {
+					turns <- struct{}{}
+					defer func() { <-turns }()
+					t.Run(name, func(t *testing.T) { conformance(t, version, codec, tr) })
+				})
+			}
+		}
 	}
-	cert, err := ca.Issue("server.test", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client = &Config{TLS: &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}}
-	server = &Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
-	return client, server
+	all.Wait()
 }
 
-func TestNettestRaw(t *testing.T) {
-	cc, sc := testConfigs(t)
+// everyCodec returns the example of every codec that is registered, and the length prefix in forms that differ in kind.
+func everyCodec() []string {
+	specs := []string{"length:8", "length:32le,incl", "length:24be,prefix=00,suffix=~00", "length:varint", "length:16be,max=100"}
+	for _, info := range codecs.List() {
+		if info.Carriers&codecs.Stream != 0 {
+			specs = append(specs, info.Example)
+		}
+	}
+	return specs
+}
+
+func conformance(t *testing.T, version uint16, codec string, tr transport) {
+	client, server := wrapConfigs(t, codec)
+	client.TLS.MaxVersion = version
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
-		a, b := net.Pipe()
-		c := Client(Stream(a), cc)
-		s := Server(Stream(b), sc)
-		return c, s, func() { c.Close(); s.Close() }, nil
+		a, b := tr.pair(t)
+		c, s := wrap.Client(wrap.Stream(a), client), wrap.Server(wrap.Stream(b), server)
+		return c, s, func() { closeBoth(c, s) }, nil
 	})
 }
-
-var _ = frame.Client

@@ -1,8 +1,10 @@
 package wrap
 
 import (
+	"errors"
 	"fmt"
-	"net"
+	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,84 +12,142 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// sealAtOnce is how many bytes of application data are sealed before the sender is told: the first frames leave while
-// the next are sealed.
-const sealAtOnce = 64 << 10
+const (
+	// sealAtOnce is how many bytes of application data are sealed before the sender is told: the first frames leave
+	// while the next are sealed.
+	sealAtOnce = 64 << 10
+
+	// flightPart is how much of a flight goes into one frame at most.
+	flightPart = bio.MaxPlaintext + 256
+
+	// answerRoom is for what an established engine says unasked: an alert or the answer to a key update.
+	answerRoom = 256
+
+	// maxAnswers is how many bytes of memory a peer may make this end queue without reading them.
+	maxAnswers = 128 << 10
+
+	// gathering is how soon after the last frame has left another one is taken for the next of many, and left to the
+	// goroutine, which sends what has gathered at once.
+	gathering = 5 * time.Microsecond
+
+	// idleQueue is how many frames the array may have had room for that an idle connection keeps.
+	idleQueue = 256
+)
 
 // A sender is the sending half of a Conn. Whoever has frames to send puts them into its queue, under mu, in the order in
 // which they were sealed; a goroutine that exists while the queue is not empty moves them to the carrier, as many at
-// once as there are. mu is never held during I/O.
+// once as there are. mu is never held during I/O that may wait.
 type sender struct {
-	c               *Conn
-	head, tail, max int // room around TLS bytes in a frame, and the most of them
-	most            int // application data per record
+	c     *Conn
+	lim   frame.Limits // room around TLS bytes in a frame, and the most of them
+	most  int          // application data per record
+	try   tryCarrier   // nil if the carrier cannot send without waiting
+	timed frame.Timed  // the machine, if it is one; so are the next two
+	holds frame.Backlogger
+	ender frame.Ender
 
-	mu     sync.Mutex
-	ev     []frame.Event // reused
-	queue  []*frame.Buf  // to be sent
-	spare  []*frame.Buf  // the array that was queue before
-	stored int           // bytes of memory in queue and with the carrier
-	busy   bool          // the goroutine runs
-	vacant chan struct{} // closed when there is room again; nil if nobody waits
-	quiet  chan struct{} // closed when all is sent; nil if nobody waits
-	ended  bool          // close_notify and the codec's end are queued
-	err    error         // why nothing can be sent any more
-	timer  *time.Timer   // of a frame.Timed
-	traced []byte        // what the next frame holds, for Config.Trace
-	run    func()        // (*sender).send, once: starting it allocates nothing
+	mu      sync.Mutex
+	ev      []frame.Event // reused
+	queue   []*frame.Buf  // to be sent
+	spare   []*frame.Buf  // the array that was queue before
+	stored  int           // bytes of memory in queue and with the carrier
+	answers int           // those of them in queue that the peer has asked for
+	pushed  int           // frames that have ever been in queue
+	gone    int           // those of them that the carrier has taken
+	busy    bool          // somebody is sending
+	left    time.Time     // when the last frame has left
+	vacant  chan struct{} // closed when there is room again; nil if nobody waits
+	quiet   chan struct{} // closed when all is sent; nil if nobody waits
+	ended   bool          // the codec's end is queued
+	err     error         // why nothing can be queued any more
+	dead    bool          // nor can what is queued be sent
+	timer   *time.Timer   // of a frame.Timed
+	traced  []byte        // what the next frame holds, for Config.Trace
+	run     func()        // (*sender).send, once: starting it allocates nothing
 }
 
 func (s *sender) init(c *Conn) {
 	s.c = c
 	s.run = s.send
+	if t, ok := c.carrier.(tryCarrier); ok && t.canTry() {
+		s.try = t
+	}
+}
+
+func (s *sender) fit(m frame.Machine, lim frame.Limits) {
+	s.lim = lim
+	s.timed, _ = m.(frame.Timed)
+	s.holds, _ = m.(frame.Backlogger)
+	s.ender, _ = m.(frame.Ender)
 }
 
 // opened fits records to frames, now that the overhead of a record is known.
 func (s *sender) opened(overhead, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.most = max(1, min(bio.MaxPlaintext, s.max-overhead))
+	s.most = max(1, min(bio.MaxPlaintext, s.lim.Max-overhead))
 	if most > 0 {
 		s.most = min(s.most, most)
 	}
 }
 
-// seal turns a prefix of p into frames and queues them.
+// seal turns a prefix of p into frames and queues them. What it counts in n is queued, whatever the error.
 func (s *sender) seal(eng bio.Engine, p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	overhead := eng.Overhead()
-	for n < len(p) && n < sealAtOnce && s.err == nil {
-		part := p[n:min(len(p), n+s.most)]
-		b := frame.Get(s.head, len(part)+overhead+s.tail)
-		out, m, err := eng.Seal(b.Tail(), part)
-		b.Adopt(out, s.tail)
-		if err != nil {
-			b.Release()
-			return n, fmt.Errorf("wrap: %w", err)
-		}
+	for n < len(p) && n < sealAtOnce && err == nil {
+		var m int
+		m, err = s.sealOne(eng, p[n:], overhead)
 		n += m
-		if err := s.frame(b, n == len(p)); err != nil {
-			return n, err
-		}
 	}
 	s.kick()
-	return n, s.err
+	if err == nil {
+		err = s.err
+	}
+	return n, err
 }
 
-// flushEngine queues what the engine has to say: a flight, a ticket, an alert.
-func (s *sender) flushEngine(eng bio.Engine) error {
+// sealOne turns the beginning of p into a record and queues it.
+func (s *sender) sealOne(eng bio.Engine, p []byte, overhead int) (int, error) {
+	part := p[:min(len(p), s.most)]
+	b := frame.Get(s.lim.Head, len(part)+overhead+s.lim.Tail)
+	out, n, err := eng.Seal(b.Tail(), part)
+	b.Adopt(out, s.lim.Tail)
+	if err != nil {
+		b.Release()
+		return 0, fmt.Errorf("wrap: %w", err)
+	}
+	if err := s.frame(b, n == len(p)); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// flight queues what the engine has to say: a flight, a ticket, an alert, an answer.
+func (s *sender) flight(eng bio.Engine) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flushLocked(eng)
+	before := s.stored
+	err := s.flightLocked(eng)
+	if err == nil && s.c.open.Load() {
+		err = s.answered(s.stored - before)
+	}
+	s.kick()
+	return err
 }
 
-func (s *sender) flushLocked(eng bio.Engine) error {
+func (s *sender) flightLocked(eng bio.Engine) error {
+	most := min(s.lim.Max, flightPart)
+	room := most
+	if s.c.open.Load() {
+		room = min(most, answerRoom)
+	}
 	for more := true; more; {
 		var out []byte
-		b := frame.Get(s.head, min(s.max, flightPart)+s.tail)
-		out, more = eng.Flush(b.Tail(), min(s.max, flightPart))
-		b.Adopt(out, s.tail)
+		b := frame.Get(s.lim.Head, room+s.lim.Tail)
+		out, more = eng.Flush(b.Tail(), most)
+		b.Adopt(out, s.lim.Tail)
 		if b.Len() == 0 {
 			b.Release()
 			break
@@ -96,112 +156,31 @@ func (s *sender) flushLocked(eng bio.Engine) error {
 			return err
 		}
 	}
-	s.kick()
 	return s.err
 }
 
-// flightPart is how much of a flight goes into one frame at most.
-const flightPart = bio.MaxPlaintext + 256
-
-// frame gives TLS bytes to the machine, in parts if they exceed a frame: that happens when a key update that the reader
-// answered got in between.
-func (s *sender) frame(b *frame.Buf, flush bool) error {
-	for b.Len() > s.max {
-		part := frame.Get(s.head, s.max+s.tail)
-		copy(part.Append(s.max), b.Bytes())
-		b.TrimFront(s.max)
-		if err := s.give(part, false); err != nil {
-			b.Release()
-			return err
-		}
+// answered takes in that the peer has made this end queue size bytes of memory. One that asks and does not read is
+// refused; what the user writes does not count, or a peer that is slow to read could not ask at all.
+func (s *sender) answered(size int) error {
+	if s.answers += max(size, 0); s.answers > maxAnswers {
+		return bio.ErrTooMuch
 	}
-	return s.give(b, flush)
+	return nil
 }
 
-// give gives TLS bytes that fit a frame to the machine, and queues what that makes of them.
-func (s *sender) give(b *frame.Buf, flush bool) error {
-	if s.c.cfg.Trace != nil {
-		s.traced = append([]byte(nil), b.Bytes()...) // the codec changes it in place
-	}
-	if s.c.raw.Load() {
-		return s.take(append(s.ev[:0], frame.Event{Kind: frame.Out, Buf: b}), nil)
-	}
-	if err := s.tick(); err != nil {
-		b.Release()
-		return err
-	}
-	ev, err := s.c.mach.Send(s.ev[:0], b, flush)
-	return s.take(ev, err)
-}
-
-// flush tells the machine that a flight has ended.
-func (s *sender) flush() error {
+// closeWrite queues close_notify.
+func (s *sender) closeWrite(eng bio.Engine) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil && !s.c.raw.Load() {
-		ev, err := s.c.mach.Send(s.ev[:0], nil, true)
-		if err := s.take(ev, err); err != nil {
-			return err
-		}
+	err := eng.CloseWrite()
+	if flushErr := s.flightLocked(eng); err == nil {
+		err = flushErr
 	}
 	s.kick()
-	if s.c.polls && s.err == nil && len(s.queue) > 0 {
-		return bio.ErrWantWrite
-	}
-	return s.err
-}
-
-// recv gives a frame to a machine that does not bear calls that overlap.
-func (s *sender) recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.tick(); err != nil {
-		return ev, err
-	}
-	ev, err := s.c.mach.Recv(ev, b)
-	rest := ev[:0]
-	for _, e := range ev {
-		if e.Kind == frame.Out {
-			s.push(e.Buf)
-		} else {
-			rest = append(rest, e)
-		}
-	}
-	s.schedule()
-	s.kick()
-	return rest, err
-}
-
-// dispatch takes in events of a call that was made without the lock.
-func (s *sender) dispatch(ev []frame.Event, err error, kick bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.take(ev, err)
-	if kick {
-		s.kick()
-	}
 	return err
 }
 
-// take queues the frames among ev, which it keeps the array of.
-func (s *sender) take(ev []frame.Event, err error) error {
-	for _, e := range ev {
-		switch e.Kind {
-		case frame.Out:
-			s.push(e.Buf)
-		case frame.SwitchRaw:
-			s.c.raw.Store(true)
-		}
-	}
-	clear(ev)
-	s.ev = ev[:0]
-	s.schedule()
-	if err != nil && s.err == nil {
-		s.err = fmt.Errorf("wrap: codec: %w", err)
-	}
-	return s.err
-}
-
+// push queues a frame.
 func (s *sender) push(b *frame.Buf) {
 	if s.err != nil {
 		b.Release()
@@ -213,44 +192,98 @@ func (s *sender) push(b *frame.Buf) {
 	}
 	s.queue = append(s.queue, b)
 	s.stored += b.Cap()
+	s.pushed++
 	s.c.stats.framesOut.Add(1)
 	s.c.stats.wireOut.Add(uint64(b.Len()))
 }
 
-// kick makes what is queued leave.
+// kick makes what is queued leave. It may let go of mu for a while.
 func (s *sender) kick() {
 	switch {
-	case len(s.queue) == 0 || s.busy || s.err != nil:
+	case len(s.queue) == 0 || s.busy:
 	case s.c.polls:
 		s.poll()
 	default:
 		s.busy = true
-		go s.run()
+		if s.sendNow(); len(s.queue) > 0 {
+			go s.run()
+		} else {
+			s.idle()
+		}
 	}
+}
+
+// sendNow sends a single frame from here as far as the carrier takes it without waiting. To hand it over to a goroutine
+// would cost more than the frame; but where frames follow each other closely, that gathers them.
+func (s *sender) sendNow() {
+	if s.try == nil || len(s.queue) != 1 || time.Since(s.left) < gathering {
+		return
+	}
+	batch, size := s.takeQueue()
+	b := batch[0]
+	s.mu.Unlock()
+	s.try.try(b)
+	s.mu.Lock()
+	if b.Len() > 0 && !s.dead {
+		s.queue = slices.Insert(s.queue, 0, b)
+		s.spare = batch[:0]
+		return
+	}
+	done := 1 - min(b.Len(), 1)
+	b.Release()
+	s.sent(batch, done, size, nil)
 }
 
 // send is the goroutine: it moves what is queued to the carrier until nothing is.
 func (s *sender) send() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) > 0 && s.err == nil {
-		batch := s.queue
-		s.queue, s.spare = s.spare[:0], nil
-		size := 0
-		for _, b := range batch {
-			size += b.Cap()
-		}
+	for len(s.queue) > 0 {
+		batch, size := s.takeQueue()
 		s.mu.Unlock()
-		sent, err := s.c.carrier.Send(batch)
+		n, err := s.c.carrier.Send(batch)
 		s.mu.Lock()
-		for _, b := range batch[sent:] {
+		if n < len(batch) && err == nil {
+			err = io.ErrShortWrite
+		}
+		for _, b := range batch[n:] {
 			b.Release()
 		}
-		clear(batch)
-		s.spare = batch[:0]
-		s.sent(size, err)
+		s.sent(batch, n, size, err)
 	}
+	s.idle()
+}
+
+// takeQueue empties the queue and returns what was in it, and how much memory that is.
+func (s *sender) takeQueue() (batch []*frame.Buf, size int) {
+	batch = s.queue
+	s.queue, s.spare = s.spare[:0], nil
+	s.answers = 0
+	for _, b := range batch {
+		size += b.Cap()
+	}
+	return batch, size
+}
+
+// sent takes in that the carrier has taken n frames of batch, which was size bytes of memory, and perhaps failed.
+func (s *sender) sent(batch []*frame.Buf, n, size int, err error) {
+	s.gone += n
+	clear(batch)
+	s.spare = batch[:0]
+	s.stored -= size
+	if err != nil {
+		s.die(fmt.Errorf("wrap: carrier: %w", err))
+	}
+	s.wake()
+}
+
+// idle takes in that all is sent.
+func (s *sender) idle() {
 	s.busy = false
+	s.left = time.Now()
+	if cap(s.queue) > idleQueue || cap(s.spare) > idleQueue {
+		s.queue, s.spare = nil, nil
+	}
 	if s.quiet != nil {
 		close(s.quiet)
 		s.quiet = nil
@@ -260,53 +293,69 @@ func (s *sender) send() {
 // poll moves what is queued to a carrier that does not wait.
 func (s *sender) poll() {
 	size := s.stored
-	sent, err := s.c.carrier.Send(s.queue)
-	n := copy(s.queue, s.queue[sent:])
-	clear(s.queue[n:])
-	s.queue = s.queue[:n]
+	n, err := s.c.carrier.Send(s.queue)
+	s.gone += n
+	s.queue = slices.Delete(s.queue, 0, n)
 	for _, b := range s.queue {
 		size -= b.Cap()
 	}
-	if err == bio.ErrWantWrite {
-		err = nil
+	s.stored -= size
+	if len(s.queue) == 0 {
+		s.answers = 0
 	}
-	s.sent(size, err)
+	if err != nil && !errors.Is(err, bio.ErrWantWrite) {
+		s.die(fmt.Errorf("wrap: carrier: %w", err))
+	}
 }
 
-// sent takes in that the carrier has taken size bytes of memory, or has failed.
-func (s *sender) sent(size int, err error) {
-	s.stored -= size
-	if err != nil && s.err == nil {
-		s.err = fmt.Errorf("wrap: carrier: %w", err)
-		s.dropQueue()
+// pollNow does what there is to do over a carrier that does not wait. It returns bio.ErrWantWrite if that is not all.
+func (s *sender) pollNow() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick()
+	s.kick()
+	if s.err == nil && len(s.queue) > 0 {
+		return bio.ErrWantWrite
 	}
-	if s.vacant != nil && (s.err != nil || s.stored <= s.c.cfg.writeBuffer()/2) {
+	return s.err
+}
+
+// fail makes it known that nothing can be queued any more. What is queued still leaves, if it can.
+func (s *sender) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.wake()
+}
+
+// wake wakes a Write that waits, if there is room for it or no hope.
+func (s *sender) wake() {
+	if s.vacant != nil && (s.err != nil || s.heldLocked() <= s.c.cfg.writeBuffer()/2) {
 		close(s.vacant)
 		s.vacant = nil
 	}
 }
 
-func (s *sender) dropQueue() {
+// die makes it known that nothing can be sent any more.
+func (s *sender) die(err error) {
+	s.dead = true
 	for _, b := range s.queue {
 		s.stored -= b.Cap()
 		b.Release()
 	}
 	clear(s.queue)
 	s.queue = s.queue[:0]
+	s.fail(err)
 }
 
 // room returns nil if there is room for more, and otherwise a channel that is closed when there may be.
 func (s *sender) room() (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.polling() {
-		s.poll()
+	if s.c.polls {
+		s.kick()
 	}
-	held := s.stored
-	if b, ok := s.c.mach.(frame.Backlogger); ok {
-		held += b.Backlog()
-	}
-	if s.err != nil || held < s.c.cfg.writeBuffer() {
+	if s.err != nil || s.heldLocked() < s.c.cfg.writeBuffer() {
 		return nil, s.err
 	}
 	if s.vacant == nil {
@@ -315,37 +364,29 @@ func (s *sender) room() (<-chan struct{}, error) {
 	return s.vacant, nil
 }
 
-func (s *sender) polling() bool { return s.c.polls && len(s.queue) > 0 && s.err == nil }
+// heldLocked returns how much is not yet with the carrier, in bytes of memory.
+func (s *sender) heldLocked() int { return s.stored + s.backlogLocked() }
 
-func (s *sender) backlog() int {
+// mark returns how many frames have been queued so far: sentTo tells when they have left. err is why no more can be.
+func (s *sender) mark() (frames int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stored
+	return s.pushed, s.err
 }
 
-// closeWrite queues close_notify, and with end also what the codec says at the end.
-func (s *sender) closeWrite(eng bio.Engine, end bool) error {
+// sentTo reports whether the carrier has taken all frames up to a mark, and the machine holds nothing back. err is why no
+// more can be.
+func (s *sender) sentTo(mark int) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := eng.CloseWrite()
-	if flushErr := s.flushLocked(eng); err == nil {
-		err = flushErr
-	}
-	if e, ok := s.c.mach.(frame.Ender); ok && end && !s.ended && !s.c.raw.Load() && s.err == nil {
-		s.ended = true
-		ev, endErr := e.End(s.ev[:0])
-		if endErr = s.take(ev, endErr); err == nil {
-			err = endErr
-		}
-		s.kick()
-	}
-	return err
+	return s.gone >= mark && s.backlogLocked() == 0, s.err
 }
 
-// drain waits until all is sent, at most for limit.
-func (s *sender) drain(limit time.Duration) {
+// drain waits until the queue is empty, at most until then.
+func (s *sender) drain(until time.Time) {
 	s.mu.Lock()
-	if !s.busy || limit <= 0 {
+	wait := time.Until(until)
+	if !s.busy || wait <= 0 {
 		s.mu.Unlock()
 		return
 	}
@@ -354,7 +395,7 @@ func (s *sender) drain(limit time.Duration) {
 	}
 	quiet := s.quiet
 	s.mu.Unlock()
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-quiet:
@@ -366,48 +407,8 @@ func (s *sender) drain(limit time.Duration) {
 func (s *sender) abandon(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
-	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.dropQueue()
-	s.sent(0, net.ErrClosed)
-}
-
-// tick tells a machine with timers the time.
-func (s *sender) tick() error {
-	t, ok := s.c.mach.(frame.Timed)
-	if !ok {
-		return nil
-	}
-	ev, err := t.Tick(s.ev[:0], time.Now())
-	return s.take(ev, err)
-}
-
-// schedule sets the timer of a machine that has one.
-func (s *sender) schedule() {
-	t, ok := s.c.mach.(frame.Timed)
-	if !ok || s.err != nil {
-		return
-	}
-	at, ok := t.Deadline()
-	switch {
-	case !ok && s.timer != nil:
-		s.timer.Stop()
-	case ok && s.timer == nil:
-		s.timer = time.AfterFunc(time.Until(at), s.alarm)
-	case ok:
-		s.timer.Reset(time.Until(at))
-	}
-}
-
-// alarm is called when the machine's time has come.
-func (s *sender) alarm() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil && s.tick() == nil {
-		s.kick()
-	}
+	s.die(err)
 }

@@ -141,24 +141,6 @@ func reach(t *testing.T, state string) *stateTest {
 	return s
 }
 
-func tcpPair(t testing.TB) (a, b *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.(*net.TCPConn), c.(*net.TCPConn)
-}
-
 // pump gives the server's frames to the peer's engine and sends what that answers.
 func (s *stateTest) pump() {
 	delim, _ := codecs.Parse(stateCodec)

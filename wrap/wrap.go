@@ -54,7 +54,8 @@ type Config struct {
 	// may; ctx ends with that. An error refuses the client.
 	Choose func(ctx context.Context, hello *tls.ClientHelloInfo) (*tls.Config, error)
 
-	// MaxFrame bounds a received frame in bytes, its header included; 0 means frame.DefaultMaxFrame.
+	// MaxFrame bounds a received frame in bytes, its header included; 0 means frame.DefaultMaxFrame. Without framing it
+	// has no meaning: there TLS bounds what is kept.
 	MaxFrame int
 
 	// MaxRecord bounds the application data of one record in bytes; 0 means as much as TLS and the codec allow.
@@ -65,28 +66,41 @@ type Config struct {
 	HandshakeTimeout, Linger time.Duration
 	WriteBuffer              int
 
-	// Side receives what the peer's protocol carries besides TLS. b is valid during the call. nil: it is dropped.
+	// Side receives what the peer's protocol carries besides TLS, from the goroutine that reads: it may write to c and
+	// close it, but not read from it. b is valid during the call. nil: it is dropped.
 	Side func(c *Conn, b []byte)
 
-	// Trace sees every frame. It is called with locks held and must not use the connection.
+	// Trace sees every frame. It is called with locks held, from several goroutines, and must not use the connection.
 	Trace func(Trace)
 
+	shared [2]shared // by role
+}
+
+// shared is what all connections of one role have in common.
+type shared struct {
 	once  sync.Once
-	err   error
 	maker bio.Maker
+	err   error
 }
 
 // A Trace tells of one frame. The slices are valid during the call; do not change them.
 type Trace struct {
 	Sent  bool   // this end's; otherwise the peer's
 	Frame []byte // as on the wire
-	TLS   []byte // what is in it; nil if that is nothing, or if the codec does not map one to one
+	TLS   []byte // what is in it; nil if that is nothing, or if the codec is a frame.Machine of its own
 }
 
 // A TLSLimiter is a frame.Machine whose protocol does not bear all that TLS may do, for example version 1.3 or session
 // tickets. LimitTLS changes cfg, which is a copy.
 type TLSLimiter interface {
 	LimitTLS(cfg *tls.Config, role frame.Role)
+}
+
+// A HandshakeObserver is a frame.Machine that acts when TLS is established: it derives keys from it (EAP), or ends the
+// framing with frame.SwitchRaw (TDS). OnHandshake is called once, between the last flight of this end, which Send was
+// told to flush, and the first application data. An error ends the connection.
+type HandshakeObserver interface {
+	OnHandshake(ev []frame.Event, state *tls.ConnectionState) ([]frame.Event, error)
 }
 
 // Clone returns a Config with the same fields that can be changed.
@@ -98,10 +112,14 @@ func (c *Config) Clone() *Config {
 	}
 }
 
-// prepare makes, once, what all connections share.
-func (c *Config) prepare(role frame.Role) error {
-	c.once.Do(func() { c.maker, c.err = c.engines(role) })
-	return c.err
+// engine makes the engine of one connection. What all of a role share is made once.
+func (c *Config) engine(role frame.Role) (bio.Engine, error) {
+	s := &c.shared[role&1]
+	s.once.Do(func() { s.maker, s.err = c.engines(role) })
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.maker(role)
 }
 
 func (c *Config) engines(role frame.Role) (bio.Maker, error) {
@@ -155,11 +173,14 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-func (c *Config) writeBuffer() int {
-	if c.WriteBuffer > 0 {
-		return c.WriteBuffer
+func (c *Config) writeBuffer() int { return positiveOr(c.WriteBuffer, DefaultWriteBuffer) }
+func (c *Config) maxFrame() int    { return positiveOr(c.MaxFrame, frame.DefaultMaxFrame) }
+
+func positiveOr(n, def int) int {
+	if n > 0 {
+		return n
 	}
-	return DefaultWriteBuffer
+	return def
 }
 
 // Client returns the client's end of a connection over carrier, which it takes over. The handshake is done by the first

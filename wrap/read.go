@@ -1,0 +1,260 @@
+package wrap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
+)
+
+// Read moves application data to p. It returns io.EOF after the peer's close_notify, and an error that wraps
+// bio.ErrTruncated if the carrier ended without one. What arrived before an error is returned before it.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.awaitHandshake(c.readDeadline.done()); err != nil {
+		return 0, deadlineError(err)
+	}
+	c.reading.Lock()
+	defer c.doneReading()
+	if c.closing.Load() {
+		return 0, net.ErrClosed
+	}
+	if c.readDeadline.passed() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	for {
+		if c.plain != nil {
+			return c.takePlain(p), nil
+		}
+		if len(p) == 0 || c.readErr != nil {
+			return 0, c.readErr
+		}
+		n, err := c.step(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil && c.plain == nil {
+			return 0, err
+		}
+	}
+}
+
+func (c *Conn) doneReading() {
+	if c.closing.Load() {
+		c.dropPlain()
+	}
+	c.reading.Unlock()
+}
+
+func (c *Conn) takePlain(p []byte) int {
+	n := copy(p, c.plain.Bytes())
+	if c.plain.TrimFront(n); c.plain.Len() == 0 {
+		c.dropPlain()
+	}
+	return n
+}
+
+func (c *Conn) dropPlain() {
+	if c.plain != nil {
+		c.plain.Release()
+		c.plain = nil
+	}
+}
+
+// step receives one frame and handles what it means. Application data goes to p if it has room for all of it, and
+// otherwise to c.plain. An error that is not for ever leaves readErr nil.
+func (c *Conn) step(p []byte) (n int, err error) {
+	c.applyRaw()
+	if c.polls {
+		c.out.pollNow()
+	}
+	b, err := c.carrier.Recv()
+	if err != nil {
+		return 0, c.recvFailed(err)
+	}
+	ev, err := c.recv(b)
+	for i, e := range ev {
+		switch e.Kind {
+		case frame.In:
+			var m int
+			m, c.readErr = c.openAll(p[n:], e.Buf.Bytes())
+			if n += m; c.readErr != nil {
+				releaseAll(ev[i:])
+				return n, c.readErr
+			}
+		case frame.Side:
+			if c.cfg.Side != nil {
+				c.cfg.Side(c, e.Buf.Bytes())
+			}
+		case frame.SwitchRaw:
+			c.raw.Store(true)
+			c.applyRaw()
+		case frame.Done:
+			c.readErr = c.ended(e.Err)
+		}
+		if e.Buf != nil {
+			e.Buf.Release()
+		}
+	}
+	if err != nil {
+		c.readErr = c.blamePeer(err)
+	}
+	return n, c.readErr
+}
+
+// recv gives a frame to the machine and sends what it answers.
+func (c *Conn) recv(b *frame.Buf) (ev []frame.Event, err error) {
+	c.stats.framesIn.Add(1)
+	c.stats.wireIn.Add(uint64(b.Len()))
+	var traced []byte
+	if c.cfg.Trace != nil {
+		traced = append([]byte{}, b.Bytes()...) // Recv takes the frame apart in place
+	}
+	raw := c.raw.Load()
+	switch {
+	case raw:
+		ev = append(c.events[:0], frame.Event{Kind: frame.In, Buf: b})
+	case c.paired:
+		ev, err = c.mach.Recv(c.events[:0], b)
+	default:
+		ev, err = c.out.recv(c.events[:0], b)
+	}
+	c.events = ev
+	if c.cfg.Trace != nil {
+		t := Trace{Frame: traced}
+		if len(ev) > 0 && ev[0].Kind == frame.In && (raw || c.paired) {
+			t.TLS = ev[0].Buf.Bytes()
+		}
+		c.cfg.Trace(t)
+	}
+	return ev, err
+}
+
+// openAll gives src to the engine, all of it, and sends what it answers.
+func (c *Conn) openAll(p, src []byte) (n int, err error) {
+	for {
+		m, st, err := c.openSome(p[n:], src)
+		n += m
+		if flushErr := c.afterOpen(st); err == nil {
+			err = flushErr
+		}
+		src = src[st.Consumed:]
+		switch {
+		case err != nil:
+			return n, err
+		case st.Events.Has(bio.EventPeerClosed):
+			return n, io.EOF
+		case len(src) == 0:
+			return n, nil
+		case !c.open.Load() && c.eng.State().Phase == bio.PhaseChoosing:
+			c.held = append(c.held, src...)
+			return n, nil
+		case st.Consumed == 0 && st.Out == 0:
+			return n, errStuck
+		}
+	}
+}
+
+var errStuck = errors.New("wrap: the TLS engine takes no more input and does not say why")
+
+// openSome gives src to the engine once. What it opens goes to p if that has room for all that src can hold.
+func (c *Conn) openSome(p, src []byte) (n int, st bio.Status, err error) {
+	if len(p) < len(src) || len(src) == 0 || c.plain != nil {
+		if c.plain == nil {
+			c.plain = frame.Get(0, len(src))
+		}
+		out, st, err := c.eng.Open(c.plain.Tail(), src)
+		if c.plain.Adopt(out, 0); c.plain.Len() == 0 {
+			c.dropPlain()
+		}
+		c.stats.plainIn.Add(uint64(len(out)))
+		return 0, st, err
+	}
+	out, st, err := c.eng.Open(p[:0:len(p)], src)
+	c.stats.plainIn.Add(uint64(len(out)))
+	if len(out) > 0 && &out[0] != &p[0] { // it did not fit: a record that began in an earlier frame
+		n = copy(p, out)
+		if n < len(out) {
+			c.plain = frame.NewBuf(0, out[n:], 0)
+		}
+		return n, st, err
+	}
+	return len(out), st, err
+}
+
+// afterOpen sends what the engine has queued. It never waits.
+func (c *Conn) afterOpen(st bio.Status) error {
+	if st.Out == 0 {
+		return nil
+	}
+	return c.out.flight(c.eng)
+}
+
+// recvFailed takes in an error of the carrier.
+func (c *Conn) recvFailed(err error) error {
+	over := c.over.Load()
+	switch {
+	case c.closing.Load():
+		return net.ErrClosed
+	case errors.Is(err, bio.ErrWantRead):
+		return bio.ErrWantRead
+	case errors.Is(err, os.ErrDeadlineExceeded) && over != nil:
+		c.readErr = c.ended(*over)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return os.ErrDeadlineExceeded
+	case errors.Is(err, frame.ErrMalformed):
+		c.readErr = c.blamePeer(err)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		c.readErr = c.ended(nil)
+	default:
+		c.readErr = fmt.Errorf("wrap: carrier: %w", err)
+	}
+	return c.readErr
+}
+
+// blamePeer counts a frame that was refused, and says whose it was.
+func (c *Conn) blamePeer(err error) error {
+	if errors.Is(err, frame.ErrMalformed) {
+		c.stats.malformed.Add(1)
+	}
+	return fmt.Errorf("wrap: from %v: %w", c.RemoteAddr(), err)
+}
+
+// ended takes in that no more frames will come.
+func (c *Conn) ended(err error) error {
+	if err == nil {
+		err = c.eng.TransportEOF()
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	return err
+}
+
+// applyRaw makes the carrier stop looking for frames, once the machine has said so.
+func (c *Conn) applyRaw() {
+	if !c.raw.Load() || c.unframed {
+		return
+	}
+	c.unframed = true
+	bytes, ok := c.carrier.(byteCarrier)
+	if !ok {
+		return
+	}
+	var d frame.Delimiter = records{}
+	if c.cfg.maxFrame() < maxRecord {
+		d = nil // the carrier's limit is for frames: records come in pieces then
+	}
+	bytes.delimit(d, 0)
+}
+
+func releaseAll(ev []frame.Event) {
+	for _, e := range ev {
+		if e.Buf != nil {
+			e.Buf.Release()
+		}
+	}
+}
