@@ -53,7 +53,8 @@ func (l *link) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// CloseWrite is the first SSL_shutdown: close_notify is sent, reading goes on. Even who has nothing to say shakes hands.
+// CloseWrite is the first SSL_shutdown: close_notify is sent, reading goes on. Even who has nothing to say shakes
+// hands.
 func (l *link) CloseWrite() error {
 	if err := l.do(l.session.Handshake); err != nil {
 		return err
@@ -64,8 +65,9 @@ func (l *link) CloseWrite() error {
 // Close closes the TCP connection. Whoever wants the peer to know that this is the end calls CloseWrite before.
 func (l *link) Close() error { return l.tcp.Close() }
 
-// do calls op until it need not wait any more. After every call it sends what that left in the pair, whatever the result:
-// there is output after "want read" (the handshake), after success (session tickets) and after an error (the alert).
+// do calls op until it need not wait any more. After every call it sends what that left in the pair, whatever the
+// result: there is output after "want read" (the handshake), after success (session tickets) and after an error (the
+// alert).
 func (l *link) do(op func() error) error {
 	for {
 		err := op()
@@ -119,8 +121,8 @@ func (l *link) sendFrame() error {
 	return err
 }
 
-// receive waits for one frame and gives what is in it to the session. That has room for it: the session wants input only
-// when it has emptied the pair.
+// receive waits for one frame and gives what is in it to the session. That has room for it: the session wants input
+// only when it has emptied the pair.
 func (l *link) receive() error {
 	b, err := l.frames.Next()
 	if err == io.EOF {

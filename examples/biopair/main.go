@@ -1,6 +1,6 @@
-// Biopair is the classic program with a BIO pair and a header of one's own: TLS talks to one end of the pair, the program
-// moves what comes out of the other end over TCP, with four bytes in front of every piece. The client sends its standard
-// input; the server answers how much that was.
+// Biopair is the classic program with a BIO pair and a header of one's own: TLS talks to one end of the pair, the
+// program moves what comes out of the other end over TCP, with four bytes in front of every piece. The client sends its
+// standard input; the server answers how much that was.
 //
 //	$ echo hello | go run ./examples/biopair
 //	got 6 bytes
@@ -78,8 +78,8 @@ func serve(ctx context.Context, listener net.Listener, cfg *tls.Config) error {
 	return l.CloseWrite()
 }
 
-// talk sends in and writes the answer to out. It sends all before it reads: a link that waits in Write does not read, so
-// two of them that both send more than TCP buffers would wait for each other. Package wrap has no such limit.
+// talk sends in and writes the answer to out. It sends all before it reads: a link that waits in Write does not read,
+// so two of them that both send more than TCP buffers would wait for each other. Package wrap has no such limit.
 func talk(ctx context.Context, addr string, cfg *tls.Config, in io.Reader, out io.Writer) error {
 	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {

@@ -5,8 +5,8 @@
 //	$ go run ./examples/database 'SELECT 1+1'
 //	2
 //
-// This file is all that it takes. The driver and the server, in their files, are small, but what any database has: a pool,
-// contexts that end, connections that break.
+// This file is all that it takes. The driver and the server, in their files, are small, but what any database has: a
+// pool, contexts that end, connections that break.
 package main
 
 import (
@@ -59,8 +59,8 @@ func run(ctx context.Context, queries []string, stdout io.Writer) error {
 	return nil
 }
 
-// configs returns both ends' configurations. The frames begin as the packets of MySQL do: a length of three bytes, least
-// significant first, that does not count the byte behind it.
+// configs returns both ends' configurations. The frames begin as the packets of MySQL do: a length of three bytes,
+// least significant first, that does not count the byte behind it.
 func configs() (client, server *wrap.Config, err error) {
 	ca, err := ephemeral.New("database CA")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 // An app is what talks through a session. step goes as far as it can without waiting, and returns bio.ErrWantRead or
-// bio.ErrWantWrite to be called again when there is more to read or more room; nil when all is said, in both directions;
-// any other error when it has failed.
+// bio.ErrWantWrite to be called again when there is more to read or more room; nil when all is said, in both
+// directions; any other error when it has failed.
 type app interface {
 	step(s *bio.Session) error
 }

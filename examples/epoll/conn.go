@@ -22,9 +22,9 @@ const (
 //	read  ──▶ fromPeer ──▶ session ──▶ app
 //	write ◀── unsent ◀── toPeer ◀── session ◀── app
 //
-// Its life: the app talks; when it is done, or the connection has failed, over is set; what is left is sent, the alert of
-// a failure too; then our FIN; then the peer's is awaited, a little while. To close at once would lose the alert: a socket
-// that is closed with unread input answers with a reset, which overtakes what was sent.
+// Its life: the app talks; when it is done, or the connection has failed, over is set; what is left is sent, the alert
+// of a failure too; then our FIN; then the peer's is awaited, a little while. To close at once would lose the alert: a
+// socket that is closed with unread input answers with a reset, which overtakes what was sent.
 type conn struct {
 	fd       int
 	number   int
@@ -50,8 +50,8 @@ func newConn(fd, number int, engine bio.Engine, a app) *conn {
 	return c
 }
 
-// touch moves the deadline on after a sign of life: not during the handshake, which has to end at some time, and not when
-// only the peer's FIN is awaited.
+// touch moves the deadline on after a sign of life: not during the handshake, which has to end at some time, and not
+// when only the peer's FIN is awaited.
 func (c *conn) touch() {
 	if !c.fin && (c.over || c.session.Engine().State().Phase == bio.PhaseOpen) {
 		c.deadline = time.Now().Add(idleTime)
@@ -70,8 +70,8 @@ func (c *conn) interest() (events uint32) {
 	return events
 }
 
-// ready handles an event: it moves bytes as far as they go. buf is scratch. An error is one of the socket: nothing can be
-// sent or received any more. done says that both sides have closed.
+// ready handles an event: it moves bytes as far as they go. buf is scratch. An error is one of the socket: nothing can
+// be sent or received any more. done says that both sides have closed.
 func (c *conn) ready(buf []byte) (done bool, err error) {
 	if err := c.receive(buf); err != nil {
 		return false, err

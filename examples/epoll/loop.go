@@ -36,7 +36,13 @@ func newLoop(ended func(*conn, error)) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	return &loop{epoll: fd, listener: -1, buf: make([]byte, bio.DefaultMemory), conns: map[int]*conn{}, ended: ended}, nil
+	return &loop{
+		epoll:    fd,
+		listener: -1,
+		buf:      make([]byte, bio.DefaultMemory),
+		conns:    map[int]*conn{},
+		ended:    ended,
+	}, nil
 }
 
 func (l *loop) close() {

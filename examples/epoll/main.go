@@ -7,8 +7,9 @@
 //	$ go run ./examples/epoll client 127.0.0.1:4433 /tmp/echo 100 65536
 //	100 connections, 65536 bytes each: all came back
 //
-// loop.go knows sockets and epoll, conn.go is the glue between a socket and a TLS session, apps.go what is said. Nothing
-// in Go needs this: package wrap with a goroutine for each connection is simpler. It is for those who have a loop already.
+// loop.go knows sockets and epoll, conn.go is the glue between a socket and a TLS session, apps.go what is said.
+// Nothing in Go needs this: package wrap with a goroutine for each connection is simpler. It is for those who have a
+// loop already.
 package main
 
 import (

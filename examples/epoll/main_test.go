@@ -35,8 +35,8 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// TestSlowReader has a client say more than all buffers hold before it listens: the server must stop reading from it, and
-// lose nothing.
+// TestSlowReader has a client say more than all buffers hold before it listens: the server must stop reading from it,
+// and lose nothing.
 func TestSlowReader(t *testing.T) {
 	conn, ended := echoOverSocketPair(t)
 	text := make([]byte, 2<<20)
@@ -107,8 +107,8 @@ func echoOverSocketPair(t *testing.T) (client *tls.Conn, ended <-chan error) {
 	return tls.Client(socket, &tls.Config{RootCAs: ca.Pool(), ServerName: "server.example"}), result
 }
 
-// TestAlert sends what is not TLS, more of it than the server reads before it gives up, and checks that its alert arrives
-// all the same, and then its FIN, not a reset: on a real network that would overtake the alert.
+// TestAlert sends what is not TLS, more of it than the server reads before it gives up, and checks that its alert
+// arrives all the same, and then its FIN, not a reset: on a real network that would overtake the alert.
 func TestAlert(t *testing.T) {
 	address, _, log := start(t)
 	tcp, err := net.Dial("tcp", address)

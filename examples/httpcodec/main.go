@@ -1,11 +1,12 @@
-// Httpcodec serves HTTP/1.1 and HTTP/2 over a protocol of one's own: net/http on both sides, TLS in frames between them.
+// Httpcodec serves HTTP/1.1 and HTTP/2 over a protocol of one's own: net/http on both sides, TLS in frames between
+// them.
 //
 //	$ go run ./examples/httpcodec
 //	HTTP/1.1 200 OK: GET /hello over TLS 1.3, HTTP/1.1
 //	HTTP/2.0 200 OK: GET /hello over TLS 1.3, HTTP/2.0
 //
-// HTTP/1.1 alone needs no more than wrap.Listen and a wrap.Dialer. HTTP/2 is chosen with ALPN, as in any TLS connection;
-// but net/http looks at ALPN only in a *tls.Conn, so server.go and this file do it for it.
+// HTTP/1.1 alone needs no more than wrap.Listen and a wrap.Dialer. HTTP/2 is chosen with ALPN, as in any TLS
+// connection; but net/http looks at ALPN only in a *tls.Conn, so server.go and this file do it for it.
 package main
 
 import (
@@ -95,8 +96,8 @@ func http1(cfg *wrap.Config) *http.Transport {
 	return &http.Transport{DialTLSContext: dial(cfg, "http/1.1")}
 }
 
-// http2 returns a transport that speaks HTTP/2. To net/http the connection is one without TLS, "with prior knowledge": dial
-// has asked for it, and made sure.
+// http2 returns a transport that speaks HTTP/2. To net/http the connection is one without TLS, "with prior knowledge":
+// dial has asked for it, and made sure.
 func http2(cfg *wrap.Config) *http.Transport {
 	t := &http.Transport{DialTLSContext: dial(cfg, "h2"), Protocols: new(http.Protocols)}
 	t.Protocols.SetUnencryptedHTTP2(true)

@@ -1,6 +1,6 @@
-// Latechoice is a server that looks at what the client asks for before it decides which certificate to show, and takes its
-// time: a certificate is issued when a name is asked for the first time, as with ACME or a hardware module. Meanwhile the
-// handshake rests and nobody else waits.
+// Latechoice is a server that looks at what the client asks for before it decides which certificate to show, and takes
+// its time: a certificate is issued when a name is asked for the first time, as with ACME or a hardware module.
+// Meanwhile the handshake rests and nobody else waits.
 //
 //	$ go run ./examples/latechoice
 //	a.example over web/1: welcome to a.example
@@ -8,8 +8,9 @@
 //	a.example over admin/1: refused
 //	c.example over web/1: refused
 //
-// In OpenSSL's terms: SSL_CTX_set_client_hello_cb that returns SSL_CLIENT_HELLO_RETRY, and SSL_ERROR_WANT_CLIENT_HELLO_CB
-// until the choice is made; SSL_CTX_set_tlsext_servername_callback sees only the name; wolfSSL: wolfSSL_CTX_set_cert_cb.
+// In OpenSSL's terms: SSL_CTX_set_client_hello_cb that returns SSL_CLIENT_HELLO_RETRY, and
+// SSL_ERROR_WANT_CLIENT_HELLO_CB until the choice is made; SSL_CTX_set_tlsext_servername_callback sees only the name;
+// wolfSSL: wolfSSL_CTX_set_cert_cb.
 package main
 
 import (
@@ -68,7 +69,8 @@ func run(ctx context.Context, stdout io.Writer) error {
 		close(served)
 	}()
 	defer func() { stop(); <-served }()
-	for _, v := range []visit{{"a.example", "web/1"}, {"b.example", "web/1"}, {"a.example", "admin/1"}, {"c.example", "web/1"}} {
+	visits := []visit{{"a.example", "web/1"}, {"b.example", "web/1"}, {"a.example", "admin/1"}, {"c.example", "web/1"}}
+	for _, v := range visits {
 		said, err := v.pay(ctx, listener.Addr().String(), ca.Pool(), framing)
 		var alert *bio.AlertError
 		if errors.As(err, &alert) && !alert.Sent {
@@ -131,8 +133,8 @@ func (v visit) pay(ctx context.Context, addr string, roots *x509.CertPool, frami
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	// With TLS 1.3 the client's handshake is done before the server has looked at the client's certificate: only the first
-	// Read tells whether the server accepts it.
+	// With TLS 1.3 the client's handshake is done before the server has looked at the client's certificate: only the
+	// first Read tells whether the server accepts it.
 	said, err := io.ReadAll(io.LimitReader(conn, 1024))
 	return string(said), err
 }

@@ -43,8 +43,8 @@ func newParty(cfg *tls.Config, role frame.Role) (*party, error) {
 	return &party{engine: engine}, nil
 }
 
-// receive gives the party bytes from the peer, and write gives it bytes from the application. Both return how many bytes
-// there was room for: the rest is the caller's, for later.
+// receive gives the party bytes from the peer, and write gives it bytes from the application. Both return how many
+// bytes there was room for: the rest is the caller's, for later.
 func (p *party) receive(b []byte) int { return fill(&p.cipherReceive, b) }
 func (p *party) write(b []byte) int   { return fill(&p.clearSend, b) }
 
@@ -94,7 +94,8 @@ func (p *party) seal() (moved int) {
 	return moved
 }
 
-// flush sends what the engine has to say by itself (handshake, session tickets, key updates, alerts) and what seal made.
+// flush sends what the engine has to say by itself (handshake, session tickets, key updates, alerts) and what seal
+// made.
 func (p *party) flush() int {
 	for more := true; more && len(p.cipherSend) < bufferLen; {
 		p.cipherSend, more = p.engine.Flush(p.cipherSend, 0)

@@ -13,8 +13,8 @@ import (
 //	0        1        2        3        4
 //	| magic  | type   |     length      | payload ...  |      check (32 bits)      |
 //
-// The type is tls, or idle for a frame without payload, which keeps a connection alive. Everything in a frame outside its
-// payload can be changed by whoever is on the path, the check included: it finds accidents, TLS finds attacks.
+// The type is tls, or idle for a frame without payload, which keeps a connection alive. Everything in a frame outside
+// its payload can be changed by whoever is on the path, the check included: it finds accidents, TLS finds attacks.
 const (
 	magic      = 0xd7
 	typeIdle   = 0
@@ -24,11 +24,12 @@ const (
 	maxPayload = 1<<16 - 1
 )
 
-// Maker is what wrap.Config.Codec takes. To give the codec a name that a configuration can choose, an init function would
-// pass it to codecs.Register.
+// Maker is what wrap.Config.Codec takes. To give the codec a name that a configuration can choose, an init function
+// would pass it to codecs.Register.
 var Maker = frame.Symmetric(func() frame.Codec { return codec{} })
 
-// A codec has no state here. One that counts frames, say, would have fields, and Maker would return a new one each time.
+// A codec has no state here. One that counts frames, say, would have fields, and Maker would return a new one each
+// time.
 type codec struct{}
 
 // Errors of what a peer sends are made once: a flood of bad frames then allocates nothing.
@@ -61,8 +62,8 @@ func (codec) Encode(b *frame.Buf) error {
 	return nil
 }
 
-// Decode implements frame.Codec. Over a stream FrameLen has seen the frame before, over datagrams it has not: whatever b
-// holds must be refused or understood, never panic.
+// Decode implements frame.Codec. Over a stream FrameLen has seen the frame before, over datagrams it has not: whatever
+// b holds must be refused or understood, never panic.
 func (c codec) Decode(b *frame.Buf) error {
 	p := b.Bytes()
 	if len(p) < headerLen+trailerLen {

@@ -59,7 +59,8 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`^(sent    |received) d7 01 [0-9a-f]{4} \| [0-9a-f]{10}\.\. \(\d+ bytes\) \| [0-9a-f]{8}$`)
+	const header, payload, check = `d7 01 [0-9a-f]{4}`, `[0-9a-f]{10}\.\. \(\d+ bytes\)`, `[0-9a-f]{8}`
+	line := regexp.MustCompile(`^(sent    |received) ` + header + ` \| ` + payload + ` \| ` + check + `$`)
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	last := len(lines) - 1
 	if lines[last] != "the server says: hello" || last < 4 {

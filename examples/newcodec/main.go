@@ -1,5 +1,5 @@
-// Newcodec is a codec of one's own, in one file, and what uses it: a TLS client and a TLS server whose records travel in
-// the codec's frames, and a trace of them.
+// Newcodec is a codec of one's own, in one file, and what uses it: a TLS client and a TLS server whose records travel
+// in the codec's frames, and a trace of them.
 //
 //	$ go run ./examples/newcodec
 //	sent     d7 01 05e2 | 16030105dd.. (1506 bytes) | 011c7d5a
@@ -7,9 +7,9 @@
 //	..
 //	the server says: hello
 //
-// codec.go is the codec; codec_test.go runs all rules of the contract on it, fuzzes it, and holds its test vectors. Where
-// OpenSSL is used with a header of one's own, the same takes a custom BIO (BIO_meth_new) or, with wolfSSL, two I/O
-// callbacks, each of which must cope with half a header, half a frame and two frames at once.
+// codec.go is the codec; codec_test.go runs all rules of the contract on it, fuzzes it, and holds its test vectors.
+// Where OpenSSL is used with a header of one's own, the same takes a custom BIO (BIO_meth_new) or, with wolfSSL, two
+// I/O callbacks, each of which must cope with half a header, half a frame and two frames at once.
 package main
 
 import (

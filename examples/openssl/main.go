@@ -1,5 +1,5 @@
-// Openssl carries unmodified TLS programs in a protocol of one's own: what openssl s_client, curl or a browser says is put
-// into frames by one relay and taken out by another, and TLS goes from end to end, through both:
+// Openssl carries unmodified TLS programs in a protocol of one's own: what openssl s_client, curl or a browser says is
+// put into frames by one relay and taken out by another, and TLS goes from end to end, through both:
 //
 //	s_client ── TCP ──▶ wrap ══ frames ══▶ unwrap ── TCP ──▶ s_server
 //

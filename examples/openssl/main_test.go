@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestOpenSSL carries OpenSSL's client and server, together and each with an end of our own, through frames. A tap between
-// the relays checks that frames are all that passes there.
+// TestOpenSSL carries OpenSSL's client and server, together and each with an end of our own, through frames. A tap
+// between the relays checks that frames are all that passes there.
 func TestOpenSSL(t *testing.T) {
 	openssl := program(t, "openssl")
 	dir := certificates(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A relay passes bytes on, and neither knows nor needs a key: TLS begins and ends elsewhere. One side of it speaks plain
-// TCP, the other frames.
+// A relay passes bytes on, and neither knows nor needs a key: TLS begins and ends elsewhere. One side of it speaks
+// plain TCP, the other frames.
 type relay struct {
 	target string // where accepted connections go
 	frames bool   // frames leave for the target and plain bytes come in; otherwise the other way round
@@ -73,8 +73,8 @@ func send(out *frame.Writer, b *frame.Buf) error {
 	return err
 }
 
-// take reads frames and sends what is in them. A frame that breaks off is an error, which resets the connection; TLS would
-// notice a clean end, too, for want of a close_notify.
+// take reads frames and sends what is in them. A frame that breaks off is an error, which resets the connection; TLS
+// would notice a clean end, too, for want of a close_notify.
 func take(plain, framed *net.TCPConn) error {
 	in := frame.NewReader(framed, header{}, header{}.Limits().MaxFrame())
 	for {
@@ -94,7 +94,8 @@ func take(plain, framed *net.TCPConn) error {
 	}
 }
 
-// listen serves connections at address until ctx ends, each on a goroutine of its own, and tells the address that it got.
+// listen serves connections at address until ctx ends, each on a goroutine of its own, and tells the address that it
+// got.
 func listen(ctx context.Context, address string, log io.Writer, serve func(context.Context, *net.TCPConn) error) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {

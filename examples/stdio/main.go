@@ -1,6 +1,6 @@
-// Stdio speaks TLS over the standard input and output of a program that it starts, as one does with a program behind ssh
-// or inetd, or in a container: no socket, no port. The parent is the TLS client, the child the server; the child answers
-// with the SHA-256 of all that it was sent.
+// Stdio speaks TLS over the standard input and output of a program that it starts, as one does with a program behind
+// ssh or inetd, or in a container: no socket, no port. The parent is the TLS client, the child the server; the child
+// answers with the SHA-256 of all that it was sent.
 //
 //	$ echo hello | go run ./examples/stdio
 //	5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03

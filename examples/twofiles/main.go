@@ -1,14 +1,14 @@
 //go:build unix
 
-// Twofiles speaks TLS through two FIFOs, one for each direction: two processes that share nothing but a folder. With two
-// serial lines, or any other pair of one-way files, the program would be the same.
+// Twofiles speaks TLS through two FIFOs, one for each direction: two processes that share nothing but a folder. With
+// two serial lines, or any other pair of one-way files, the program would be the same.
 //
 //	$ mkdir /tmp/line && go run ./examples/twofiles server /tmp/line &
 //	$ echo hello | go run ./examples/twofiles client /tmp/line
 //	hello
 //
-// In OpenSSL's terms: SSL_set_rfd(ssl, in) and SSL_set_wfd(ssl, out), or a BIO for each; in wolfSSL's: wolfSSL_set_read_fd
-// and wolfSSL_set_write_fd.
+// In OpenSSL's terms: SSL_set_rfd(ssl, in) and SSL_set_wfd(ssl, out), or a BIO for each; in wolfSSL's:
+// wolfSSL_set_read_fd and wolfSSL_set_write_fd.
 package main
 
 import (
