@@ -18,7 +18,8 @@ func (s *stream) cut(frame, tls []byte) surroundings {
 	}
 	at := s.find(frame, tls)
 	if at < 0 {
-		return surroundings{front: []field{{"frame", frame, veiled(len(frame), len(tls)), wrapping}, line}}
+		start := frame[:min(len(frame), 2*hexBytes)]
+		return surroundings{front: []field{{"frame", start, veiled(len(frame), len(tls)), wrapping}, line}}
 	}
 	s.header = at
 	var around surroundings

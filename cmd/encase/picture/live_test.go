@@ -148,9 +148,3 @@ func TestRecordInManyFrames(t *testing.T) {
 		"ends: the last", "ClientHello, ", "server name demo.example", "ServerHello begins: 249 of", "chooses TLS 1.3")
 	printable(t, got, 80)
 }
-
-// The client of WebSocket masks what it sends, so that the records are not to be seen in the frame.
-func TestMasked(t *testing.T) {
-	inOrder(t, drawn(t, "websocket", func(_, _ *tls.Config) {}), "--> frame 1,", "masks or escapes", "ClientHello", "<-- frame 2,",
-		"4 bytes from the codec", "ServerHello")
-}

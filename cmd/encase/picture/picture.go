@@ -132,7 +132,7 @@ func (p *Painter) rule(pattern string) {
 
 // field writes the bytes on the left and the text on the right, each on as many lines as it needs.
 func (p *Painter) field(f field) {
-	raw, text := f.raw, terminal.Wrap(f.text, p.show.Width-textAt)
+	raw, text := f.raw, terminal.Wrap(f.text, p.show.Columns()-textAt)
 	if len(raw) > maxHex {
 		raw = raw[:maxHex]
 	}

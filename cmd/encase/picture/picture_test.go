@@ -36,6 +36,10 @@ func TestFrames(t *testing.T) {
 			[]string{"> 504f5354202f78 0d0a 1503030002010a|1503030002010a"},
 			[]string{`9 bytes from the codec: "POST /x\r\n`, "warning: unexpected message"},
 		},
+		"masked": {
+			[]string{"> 81 efe9e9eaf8f8d2|15030300020228"},
+			[]string{"frame 81 ef", "masks or escapes 7 bytes of TLS in 8 bytes", "type 15 alert", "handshake failure"},
+		},
 		"first of several": {
 			[]string{"> 0005 1703030100|1703030100" + strings.Repeat("ee", 256)},
 			[]string{"and those that follow carry 261 bytes of TLS", "length 01 00 256 bytes", "encrypted"},

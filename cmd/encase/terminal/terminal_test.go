@@ -23,6 +23,13 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestMessage(t *testing.T) {
+	const in, want = "x509: \x1b[2Jbücher\u202e\n\tnext\x9b", "x509: \\x1b[2Jbücher\\u202e\n\tnext\\ufffd"
+	if got := terminal.Message(in); got != want {
+		t.Errorf("Message(%q) = %q, want %q", in, got, want)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for _, c := range []struct {
 		in   string
@@ -42,7 +49,7 @@ func TestWrap(t *testing.T) {
 // What is not a terminal gets no colours, whatever the environment says.
 func TestOfBuffer(t *testing.T) {
 	t.Setenv("TERM", "xterm-256color")
-	if got := terminal.Of(new(bytes.Buffer)); got.Colors || got.Interactive || got.Width != 80 {
+	if got := terminal.Of(new(bytes.Buffer)); got.Colors || got.Interactive || got.Columns() != 80 {
 		t.Errorf("a buffer can show %+v", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 const maxText = 120 // bytes of foreign text that are shown
@@ -16,11 +17,30 @@ func Text(s string) string {
 	if len(s) > maxText {
 		s, cut = s[:maxText], "..."
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
-		quoted := strconv.QuoteToASCII(s)
-		s = quoted[1 : len(quoted)-1]
+	if strings.ContainsFunc(s, unprintable) {
+		s = escape(s)
 	}
 	return s + cut
+}
+
+// Message returns s, an error that may repeat foreign text, with all escaped that is not printable; lines stay lines.
+func Message(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(escape(string(r)))
+		}
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return r < ' ' || r > '~' }
+
+func escape(s string) string {
+	quoted := strconv.QuoteToASCII(s)
+	return quoted[1 : len(quoted)-1]
 }
 
 // Wrap cuts s, which is ASCII, into lines of at most width columns, between words where there are some.
@@ -55,7 +75,7 @@ func (t Terminal) WriteRows(w io.Writer, indent int, rows []Row) error {
 	}
 	for _, r := range rows {
 		name := r.Name
-		for _, line := range Wrap(r.Text, max(t.Width-indent-column, minWidth/2)) {
+		for _, line := range Wrap(r.Text, max(t.Columns()-indent-column, minWidth/2)) {
 			fmt.Fprintf(&b, "%*s%-*s%s\n", indent, "", column, name, line)
 			name = ""
 		}

@@ -1,0 +1,62 @@
+package codec
+
+import (
+	"cmp"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/frame"
+)
+
+// A Flag is the value of --codec for a stream.
+type Flag struct {
+	Spec  string
+	Maker frame.Maker
+}
+
+// AddFlag gives c the flag --codec. spec is what it means if it is not given.
+func AddFlag(c *cobra.Command, spec string) *Flag {
+	f := &Flag{}
+	if err := f.Set(spec); err != nil {
+		panic(err) // a default is part of this program
+	}
+	c.Flags().Var(f, "codec", "`SPEC` of the framing, see encase-codec(1)")
+	if err := c.RegisterFlagCompletionFunc("codec", complete); err != nil {
+		panic(err) // the flag exists
+	}
+	return f
+}
+
+// Set implements pflag.Value.
+func (f *Flag) Set(spec string) error {
+	d, err := find(spec)
+	if err != nil {
+		return err
+	}
+	m, err := d.maker(frame.Client)
+	if err != nil {
+		return err
+	}
+	if _, ok := m.(frame.Delimiter); !ok && !frame.IsRaw(m) {
+		return errors.New("its frames cannot be told apart in a stream; it is for datagrams only")
+	}
+	f.Spec, f.Maker = d.spec, d.maker
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *Flag) String() string { return f.Spec }
+
+// Type implements pflag.Value.
+func (f *Flag) Type() string { return "SPEC" }
+
+// complete offers the examples of all codecs to a shell.
+func complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var specs []string
+	for _, info := range codecs.List() {
+		specs = append(specs, cmp.Or(info.Example, info.Name)+"\t"+info.Summary)
+	}
+	return specs, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,31 @@
+package codec
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/encase-tls/encase/cmd/encase/terminal"
+	"github.com/encase-tls/encase/codecs"
+)
+
+// list writes a table of the codecs, with summary and example below each.
+func list(w io.Writer, all []codecs.Info) error {
+	show := terminal.Of(w)
+	name, class := len("NAME"), len("CLASS")
+	for _, c := range all {
+		name, class = max(name, len(c.Name)), max(class, len(c.Class))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-*s  %-*s  %s\n", name, "NAME", class, "CLASS", "CARRIERS")
+	for _, c := range all {
+		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", name, c.Name, class, c.Class, c.Carriers)
+		for _, line := range terminal.Wrap(c.Summary, show.Columns()-name-2) {
+			fmt.Fprintf(&b, "%*s  %s\n", name, "", line)
+		}
+		fmt.Fprintf(&b, "%*s  e.g. %s\n", name, "", cmp.Or(c.Example, c.Name))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,98 @@
+// Package connect is the command "encase connect": standard input and output through TLS in the framing of a codec.
+package connect
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/encase-tls/encase/cmd/encase/codec"
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap"
+)
+
+// options are the flags.
+type options struct {
+	codec           *codec.Flag
+	listen          bool
+	fifoIn, fifoOut string
+	ca, cert, key   string
+	serverName      string
+	alpn            []string
+	min, max        version
+	timeout         time.Duration
+	verbose, quiet  bool
+}
+
+func (o *options) role() frame.Role {
+	if o.listen {
+		return frame.Server
+	}
+	return frame.Client
+}
+
+// Command returns the command.
+func Command() *cobra.Command {
+	o := &options{}
+	c := &cobra.Command{
+		Use:     "connect [flags] HOST:PORT | unix:PATH | --fifo-in PATH --fifo-out PATH",
+		Short:   "Carry standard input and output through TLS in a codec",
+		Long:    long,
+		Example: example,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			at, err := o.endpoint(args)
+			if err != nil {
+				return err
+			}
+			cfg, err := o.config(at)
+			if err != nil {
+				return err
+			}
+			s := newSession(c, o, at, cfg)
+			return o.explain(s.run(c.Context()))
+		},
+	}
+	o.codec = codec.AddFlag(c, "raw")
+	f := c.Flags()
+	f.BoolVarP(&o.listen, "listen", "l", false, "be the server: wait for one connection")
+	f.StringVar(&o.fifoIn, "fifo-in", "", "read frames from the FIFO or device `PATH`")
+	f.StringVar(&o.fifoOut, "fifo-out", "", "write frames to the FIFO or device `PATH`")
+	f.StringVar(&o.ca, "ca", "", "PEM `FILE` of the authorities to trust; with --listen: clients need a certificate of one")
+	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the own certificate and what links it to its authority")
+	f.StringVar(&o.key, "key", "", "PEM `FILE` with its private key; the default is the file of --cert")
+	f.StringVar(&o.serverName, "servername", "", "`NAME` that the server must prove; the default is HOST")
+	f.StringSliceVar(&o.alpn, "alpn", nil, "application `PROTOCOLS`, comma-separated, the preferred first")
+	f.Var(&o.min, "tls-min", "oldest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.2)")
+	f.Var(&o.max, "tls-max", "newest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.3)")
+	f.DurationVar(&o.timeout, "timeout", wrap.DefaultHandshakeTimeout, "longest `DURATION` of connecting, and of the handshake")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "draw every frame, and what the handshake agreed on, on standard error")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but errors")
+	c.MarkFlagsMutuallyExclusive("verbose", "quiet")
+	c.MarkFlagsRequiredTogether("fifo-in", "fifo-out")
+	return c
+}
+
+// A version is the value of --tls-min and --tls-max; 0 if it was not given.
+type version uint16
+
+func (v *version) Type() string { return "VERSION" }
+
+func (v *version) String() string {
+	for text, number := range versions {
+		if number == *v {
+			return text
+		}
+	}
+	return ""
+}
+
+func (v *version) Set(s string) error {
+	number, ok := versions[s]
+	if !ok {
+		return fmt.Errorf("there are 1.2 and 1.3")
+	}
+	*v = number
+	return nil
+}

@@ -1,0 +1,275 @@
+package connect_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/cmd/encase/connect"
+	_ "github.com/encase-tls/encase/codecs/all"
+	"github.com/encase-tls/encase/codecs/length"
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap"
+)
+
+func TestMain(m *testing.M) {
+	frame.PoisonReleased(true)
+	m.Run()
+}
+
+// A server is a peer under the test's control, at an address of this machine.
+type server struct {
+	addr, ca string
+	conns    chan *wrap.Conn
+}
+
+// serve starts a server for one connection whose certificate is for name.
+func serve(t *testing.T, name string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	ca, err := ephemeral.New("test authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": cert}); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := length.Parse("16be")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := wrap.Listen("tcp", "127.0.0.1:0", &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: codec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &server{addr: l.Addr().String(), ca: filepath.Join(dir, "ca.crt"), conns: make(chan *wrap.Conn, 1)}
+	go func() {
+		defer close(s.conns)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		conn := c.(*wrap.Conn)
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if conn.Handshake() == nil {
+			s.conns <- conn
+		}
+	}()
+	return s
+}
+
+// dial runs "encase connect" against s until it ends.
+func (s *server) dial(ctx context.Context, stdin io.Reader, stdout io.Writer) <-chan error {
+	c := connect.Command()
+	c.SetArgs([]string{"--codec", "length:16be", "--ca", s.ca, "-q", s.addr})
+	c.SetIn(stdin)
+	c.SetOut(stdout)
+	c.SetErr(io.Discard)
+	c.SilenceErrors, c.SilenceUsage = true, true
+	done := make(chan error, 1)
+	go func() { done <- c.ExecuteContext(ctx) }()
+	return done
+}
+
+func (s *server) accept(t *testing.T) *wrap.Conn {
+	t.Helper()
+	conn, ok := <-s.conns
+	if !ok {
+		t.Fatal("no connection")
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func result(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(10 * time.Second):
+		t.Fatal("encase connect has not ended")
+		return nil
+	}
+}
+
+// A peer that ends its side first still gets the rest of the input.
+func TestPeerEndsFirst(t *testing.T) {
+	s := serve(t, "127.0.0.1")
+	stdin, more := io.Pipe()
+	var out bytes.Buffer
+	done := s.dial(t.Context(), stdin, &out)
+	conn := s.accept(t)
+	if _, err := conn.Write([]byte("that is all")); err != nil {
+		t.Fatal(err)
+	}
+	conn.CloseWrite()
+	large := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	go func() {
+		more.Write(large)
+		more.Close()
+	}()
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.Equal(got, large) {
+		t.Errorf("the peer got %d bytes, %v, want %d", len(got), err, len(large))
+	}
+	if err := result(t, done); err != nil || out.String() != "that is all" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+// When the peer has closed TLS and its connection, nobody waits for more input.
+func TestPeerHangsUp(t *testing.T) {
+	s := serve(t, "127.0.0.1")
+	stdin, _ := io.Pipe()
+	done := s.dial(t.Context(), stdin, io.Discard)
+	s.accept(t).Close()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+// The end of a connection that is not the end of TLS is an error.
+func TestTruncated(t *testing.T) {
+	s := serve(t, "127.0.0.1")
+	var out bytes.Buffer
+	stdin, _ := io.Pipe()
+	done := s.dial(t.Context(), stdin, &out)
+	conn := s.accept(t)
+	conn.Write([]byte("half of"))
+	for conn.Stats().WireOut == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // the frame is queued, not sent
+	conn.Carrier().Close()
+	err := result(t, done)
+	if !errors.Is(err, bio.ErrTruncated) || !strings.Contains(err.Error(), "may be incomplete") || out.String() != "half of" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+// What fails at this end must not look like the end to the peer.
+func TestPeerNoticesFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		stdin  func(cancel func()) io.Reader
+		stdout io.Writer
+		want   string
+	}{
+		"input":  {func(func()) io.Reader { return failing{} }, io.Discard, "cannot read the input: out of paper"},
+		"output": {func(func()) io.Reader { r, _ := io.Pipe(); return r }, failing{}, "cannot write the output: out of paper"},
+		"signal": {func(cancel func()) io.Reader { return canceling{cancel} }, io.Discard, "interrupted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, "127.0.0.1")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := s.dial(ctx, c.stdin(cancel), c.stdout)
+			conn := s.accept(t)
+			conn.Write([]byte("x"))
+			if _, err := io.ReadAll(conn); err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("the peer saw the end of the data: %v", err)
+			}
+			if err := result(t, done); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+type failing struct{}
+
+var errPaper = errors.New("out of paper")
+
+func (failing) Read([]byte) (int, error)  { return 0, errPaper }
+func (failing) Write([]byte) (int, error) { return 0, errPaper }
+
+// canceling is an input during which somebody presses Ctrl-C.
+type canceling struct{ cancel func() }
+
+func (c canceling) Read([]byte) (int, error) {
+	c.cancel()
+	select {}
+}
+
+// A server of one connection on a port that the system chooses, which it tells.
+func TestListenTCP(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := ephemeral.New("test authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": cert}); err != nil {
+		t.Fatal(err)
+	}
+	notes, stderr := io.Pipe()
+	c := connect.Command()
+	c.SetArgs([]string{"-l", "--cert", filepath.Join(dir, "server.crt"), "--key", filepath.Join(dir, "server.key"), "127.0.0.1:0"})
+	c.SetIn(strings.NewReader("from the server"))
+	var out bytes.Buffer
+	c.SetOut(&out)
+	c.SetErr(stderr)
+	done := make(chan error, 1)
+	go func() { done <- c.ExecuteContext(t.Context()) }()
+	line, err := bufio.NewReader(notes).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, notes)
+	_, addr, _ := strings.Cut(strings.TrimSpace(line), "listening on ")
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: ca.Pool()}) // a client that knows nothing of encase
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Write([]byte("from the client"))
+	conn.CloseWrite()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "from the server" {
+		t.Errorf("the client got %q, %v", got, err)
+	}
+	if err := result(t, done); err != nil || out.String() != "from the client" {
+		t.Errorf("the server got %q, %v", out.String(), err)
+	}
+}
+
+// What stands in a certificate that is refused does not reach the terminal as it is.
+func TestHostileName(t *testing.T) {
+	s := serve(t, "\x1b[2Jevil")
+	err := result(t, s.dial(t.Context(), strings.NewReader(""), io.Discard))
+	if err == nil || !strings.Contains(err.Error(), `\x1b[2Jevil`) || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("got %q", err)
+	}
+}
+
+// Waiting for a peer ends with the context.
+func TestInterruptedWhileWaiting(t *testing.T) {
+	s := serve(t, "127.0.0.1")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // never shakes hands
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s.addr = l.Addr().String()
+	if err := result(t, s.dial(ctx, strings.NewReader(""), io.Discard)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}

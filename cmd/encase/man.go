@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// manCommand writes man pages of the tree that make returns, a new one at each call. It is for those who package encase.
+func manCommand(make func() *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "man [DIR]",
+		Short: "Write the manual pages",
+		Long: `Write the manual pages encase.1, encase-connect.1 and so on to DIR, or to the
+current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
+		Hidden: true,
+		Args:   cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return writeManual(make(), dir, func(path string) { fmt.Fprintln(c.OutOrStdout(), path) })
+		},
+	}
+}
+
+// writeManual writes the page of c and those of its subcommands to dir, and reports the path of each.
+func writeManual(c *cobra.Command, dir string, written func(path string)) error {
+	page, err := manual(c)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, strings.ReplaceAll(c.CommandPath(), " ", "-")+".1")
+	if err := os.WriteFile(path, page, 0o644); err != nil {
+		return err
+	}
+	written(path)
+	for _, sub := range c.Commands() {
+		if !sub.IsAvailableCommand() {
+			continue
+		}
+		if err := writeManual(sub, dir, written); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manual returns the page of one command as roff.
+func manual(c *cobra.Command) ([]byte, error) {
+	info, _ := debug.ReadBuildInfo()
+	header := &doc.GenManHeader{Section: "1", Source: "encase " + moduleVersion(info), Manual: "encase manual"}
+	c.DisableAutoGenTag = true
+	c.Long = headings(cmp.Or(c.Long, c.Short))
+	var page bytes.Buffer
+	if err := doc.GenMan(c, header, &page); err != nil {
+		return nil, err
+	}
+	sections := split(page.String())
+	sections.set("SYNOPSIS", synopsis(c))
+	sections.set("OPTIONS", options(c))
+	if list := commands(c); list != "" {
+		sections.set("COMMANDS", list)
+	}
+	return []byte(sections.String()), nil
+}
+
+// headings turns the lines of a help text that are all capitals into headings of Markdown.
+func headings(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if line != "" && strings.Trim(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ ") == "" {
+			lines[i] = "# " + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}

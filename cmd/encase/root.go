@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/cmd/encase/codec"
+	"github.com/encase-tls/encase/cmd/encase/connect"
+	"github.com/encase-tls/encase/cmd/encase/demo"
+	"github.com/encase-tls/encase/codecs"
+	_ "github.com/encase-tls/encase/codecs/all"
+)
+
+// newRoot returns the command encase with all that belongs to it.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "encase",
+		Short:         "TLS and DTLS inside other protocols",
+		Long:          long,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+	}
+	root.Flags().Bool("version", false, "show the version, the TLS stacks and the codecs of this program")
+	root.SetVersionTemplate("{{.Version}}")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
+	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), manCommand(newRoot))
+	return root
+}
+
+const long = `encase carries TLS inside other protocols: each TLS record travels in a frame of
+a codec, which can be a length in front, the messages of WebSocket, or the header
+of a protocol that only your equipment speaks.
+
+To see what that looks like, run "encase demo". To talk to one peer, as netcat
+does, use "encase connect".
+
+A codec authenticates nothing and hides nothing; TLS does. Peers are verified
+always, and there is no switch that turns that off.
+
+EXIT STATUS
+
+    0   what was asked for has been done
+    1   the peer, the network or this machine prevented it
+    2   the command line, or a file that it names, is wrong
+
+ENVIRONMENT
+
+    NO_COLOR            turns colours off if it is not empty; they are used on
+                        terminals only
+    SSL_CERT_FILE       instead of the authorities that the system trusts, and
+    SSL_CERT_DIR        the directories of such files`
+
+// version describes this program: where it comes from and what it is made of.
+func version() string {
+	var b strings.Builder
+	info, _ := debug.ReadBuildInfo()
+	fmt.Fprintf(&b, "encase %s\n", moduleVersion(info))
+	fmt.Fprintf(&b, "built with %s for %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, s := range bio.Stacks() {
+		var versions []string
+		for _, v := range s.Versions {
+			versions = append(versions, tls.VersionName(v))
+		}
+		fmt.Fprintf(&b, "stack %s: %s\n", s.Name, strings.Join(versions, ", "))
+	}
+	fmt.Fprintf(&b, "codecs: %s\n", strings.Join(codecs.Names(), ", "))
+	return b.String()
+}
+
+// moduleVersion returns the version of the module and, if it was built from a working copy, its commit.
+func moduleVersion(info *debug.BuildInfo) string {
+	if info == nil {
+		return "unknown"
+	}
+	version, commit, modified := cmp.Or(info.Main.Version, "(devel)"), "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = ", commit " + s.Value[:min(len(s.Value), 12)]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = ", modified"
+		}
+	}
+	return version + commit + modified
+}
