@@ -28,12 +28,13 @@ const architecture = `
 frame                 : github.com/valyala/bytebufferpool
 bio                   : frame
 bio/ephemeral         :
-bio/dtls              : frame bio github.com/pion/...
+bio/dtls              : frame bio github.com/pion/... golang.org/x/crypto/...
 bio/enginetest        : frame bio bio/ephemeral
 codecs                : frame
 codecs/all            : codecs/...
 codecs/check          : frame
 codecs/codectest      : frame codecs codecs/check spec/vectors
+codecs/desc           : frame codecs codecs/check
 codecs/...            : frame codecs
 wrap                  : frame bio
 cmd/...               : ... github.com/spf13/... github.com/pelletier/go-toml/... golang.org/x/term golang.org/x/sys/...
