@@ -16,6 +16,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	frame.PoisonReleased(flag.Lookup("test.bench").Value.String() == "")
+	sharedCredentials() // now: they are to be valid for other programs too, whose time is not that of a synctest bubble
 	code := m.Run()
 	if leaked := leftOver(5 * time.Second); code == 0 && leaked != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left behind:\n%s\n", leaked)

@@ -49,8 +49,9 @@ func testCredentials(tb testing.TB) credentials {
 func configs(tb testing.TB) (client, server *tls.Config) {
 	tb.Helper()
 	c := testCredentials(tb)
-	client = &tls.Config{RootCAs: c.ca.Pool(), ServerName: "server.test"}
-	return client, &tls.Config{Certificates: []tls.Certificate{c.server}}
+	now := func() time.Time { return c.server.Leaf.NotBefore.Add(time.Hour) } // also where time is not what it seems
+	client = &tls.Config{RootCAs: c.ca.Pool(), ServerName: "server.test", Time: now}
+	return client, &tls.Config{Certificates: []tls.Certificate{c.server}, Time: now}
 }
 
 // wrapConfigs returns configurations over a codec, "" for none. They do not linger for a peer that does not read.
