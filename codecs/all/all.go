@@ -6,5 +6,6 @@ package all
 import (
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"
+	_ "github.com/encase-tls/encase/codecs/slip"
 	_ "github.com/encase-tls/encase/codecs/websocket"
 )

@@ -58,10 +58,15 @@ func write(dir string) error {
 	return nil
 }
 
+// allVectors returns those of every codec.
+func allVectors() []vector {
+	return slices.Concat(lengthVectors(), slipVectors(), websocketVectors())
+}
+
 // files returns the contents of all files by name.
 func files() (map[string][]byte, error) {
 	all := map[string][]byte{}
-	for _, v := range slices.Concat(lengthVectors(), websocketVectors()) {
+	for _, v := range allVectors() {
 		text, err := v.text()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", v.id, err)

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +48,7 @@ func TestFlagsExplained(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(section, -1) {
 		explained[m[1]] = false
 	}
-	for _, v := range slices.Concat(lengthVectors(), websocketVectors()) {
+	for _, v := range allVectors() {
 		for flag := range strings.FieldsSeq(v.flags) {
 			if _, ok := explained[flag]; !ok {
 				t.Errorf("%s: the flag %s is not explained", v.id, flag)

@@ -1,0 +1,120 @@
+// Package slip carries TLS over serial lines in the frames of SLIP, RFC 1055. SLIP authenticates nothing and checks
+// nothing: a byte that the line loses or bends is found by TLS, which then ends the connection.
+//
+// # Frames
+//
+//	| c0 END | payload, stuffed | c0 END |
+//
+//	byte of the payload   on the line
+//	c0 END                db dc
+//	db ESC                db dd
+//	any other             as it is
+//
+// The END in front is the advice of the RFC: line noise that came before it becomes a frame of its own, and does not
+// spoil this one. A reader takes frames with and without it, so that END bytes between frames mean nothing. An empty
+// payload is two ENDs.
+//
+// https://www.rfc-editor.org/rfc/rfc1055.html
+//
+// # Grammar
+//
+// A spec is "slip", followed by options after a colon, with commas between them:
+//
+//	max=N    longest payload in bytes, sent or accepted: 1006 if left out, as the RFC has it, and at most 32767
+//	noflush  write no END in front, for a peer that takes an empty frame badly
+//	lossy    drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost; TLS does not
+//
+// # Space
+//
+// Stuffing may double a payload, and happens in place, so every buffer has room for that: choose max with memory in
+// mind. A reader looks for the END again each time that more has come, which is quadratic in the number of reads, but
+// searching 2 KiB, or 32, costs less than a read.
+package slip
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/frame"
+)
+
+func init() {
+	codecs.Register("slip", codecs.Info{
+		Summary:  "SLIP (RFC 1055) for serial lines: END bytes around a frame, no checksum",
+		Class:    codecs.Transform,
+		Carriers: codecs.Stream,
+		Syntax:   syntax,
+		Example:  "slip",
+		Tested:   "own vectors by hand from RFC 1055; TLS over a pair of pseudo-terminals",
+	}, Parse)
+}
+
+const syntax = `[OPTION[,OPTION]...]
+OPTION  max=N    longest payload in bytes (default: 1006, at most 32767)
+        noflush  write no END in front of a frame
+        lossy    drop what is no frame, for DTLS`
+
+const (
+	// DefaultMax is the longest payload unless Options say otherwise. That of Berkeley's drivers is the one the RFC
+	// recommends.
+	DefaultMax = 1006
+
+	maxMax = 1<<15 - 1 // its longest frame fits 64 KiB
+)
+
+// Options describe a SLIP line. The zero value is usable.
+type Options struct {
+	Max     int  // longest payload in bytes; 0: DefaultMax
+	NoFlush bool // write no END in front of a frame
+	Lossy   bool // drop what is no frame, instead of refusing it
+}
+
+// New returns the Maker of the codec that o describes. With Lossy, the codec that decodes has a method
+// Dropped() uint64, which tells how many frames it has dropped.
+func New(o Options) (frame.Maker, error) {
+	switch {
+	case o.Max < 0 || o.Max > maxMax:
+		return nil, fmt.Errorf("slip: bad max %d (allowed: 1 to %d)", o.Max, maxMax)
+	case o.Max == 0:
+		o.Max = DefaultMax
+	}
+	return frame.Symmetric(func() frame.Codec { return &codec{options: o} }), nil
+}
+
+// Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
+func Parse(arg string) (frame.Maker, error) {
+	var o Options
+	for rest, more := arg, arg != ""; more; {
+		var option string
+		option, rest, more = strings.Cut(rest, ",")
+		if err := o.set(option); err != nil {
+			return nil, err
+		}
+	}
+	return New(o)
+}
+
+func (o *Options) set(option string) error {
+	name, value, _ := strings.Cut(option, "=")
+	twice := false
+	switch {
+	case option == "noflush":
+		twice, o.NoFlush = o.NoFlush, true
+	case option == "lossy":
+		twice, o.Lossy = o.Lossy, true
+	case name == "max":
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return fmt.Errorf("slip: bad number in %q (allowed: 1 to %d)", option, maxMax)
+		}
+		twice, o.Max = o.Max != 0, n
+	default:
+		return fmt.Errorf("slip: unknown option %q (have max=N, noflush, lossy)", option)
+	}
+	if twice {
+		return fmt.Errorf("slip: %s is given twice", name)
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package slip_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/codecs/codectest"
+	"github.com/encase-tls/encase/codecs/slip"
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/spec/vectors"
+)
+
+func TestMain(m *testing.M) {
+	frame.PoisonReleased(true)
+	m.Run()
+}
+
+func parse(tb testing.TB, arg string) frame.Maker {
+	tb.Helper()
+	mk, err := slip.Parse(arg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return mk
+}
+
+func codec(tb testing.TB, arg string) frame.StreamCodec {
+	tb.Helper()
+	m, err := parse(tb, arg)(frame.Client)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	send, _ := m.(interface {
+		Codecs() (send, recv frame.Codec)
+	}).Codecs()
+	return send.(frame.StreamCodec)
+}
+
+func TestRules(t *testing.T) {
+	for _, arg := range []string{"", "max=1", "max=16384", "max=32767", "noflush", "lossy", "lossy,noflush,max=300"} {
+		t.Run(arg, func(t *testing.T) { codectest.Run(t, parse(t, arg)) })
+	}
+}
+
+func TestVectors(t *testing.T) {
+	files, err := fs.Sub(vectors.FS, "slip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codectest.Vectors(t, files, codecs.Parse)
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	p, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// plainly is SLIP as the RFC has it in C: a byte at a time, and nothing in place.
+func plainly(payload []byte) []byte {
+	f := []byte{0xc0}
+	for _, c := range payload {
+		switch c {
+		case 0xc0:
+			f = append(f, 0xdb, 0xdc)
+		case 0xdb:
+			f = append(f, 0xdb, 0xdd)
+		default:
+			f = append(f, c)
+		}
+	}
+	return append(f, 0xc0)
+}
+
+// Stuffing in place does what stuffing into another buffer does, wherever the escapes lie.
+func TestAgainstAPlainOne(t *testing.T) {
+	c := codec(t, "max=700")
+	r := rand.New(rand.NewPCG(1, 2))
+	alphabets := [][]byte{{0xc0}, {0xdb}, {0xc0, 0xdb}, {0xc0, 0xdb, 1}, {0xc0, 0xdb, 0xdc, 0xdd, 1, 2, 3, 4, 5, 6}}
+	for i := range 4000 {
+		payload := make([]byte, r.IntN(701))
+		alphabet := alphabets[i%len(alphabets)]
+		for j := range payload {
+			payload[j] = alphabet[r.IntN(len(alphabet))]
+		}
+		b := frame.NewBuf(c.Limits().Head, payload, c.Limits().Tail)
+		if err := c.Encode(b); err != nil {
+			t.Fatal(err)
+		}
+		if want := plainly(payload); !bytes.Equal(b.Bytes(), want) {
+			t.Fatalf("%x becomes %x, want %x", payload, b.Bytes(), want)
+		}
+		if err := c.Decode(b); err != nil || !bytes.Equal(b.Bytes(), payload) {
+			t.Fatalf("%x comes back as %x, %v", payload, b.Bytes(), err)
+		}
+	}
+}
+
+// read returns the payloads of a stream, with the number of frames refused or dropped.
+func read(t *testing.T, c frame.StreamCodec, stream string) (payloads []string, err error) {
+	t.Helper()
+	r := frame.NewReader(bytes.NewReader(unhex(t, stream)), c, 0)
+	for {
+		b, err := r.Next()
+		if err == nil {
+			err = c.Decode(b)
+		}
+		if err != nil {
+			return payloads, err
+		}
+		if b.Len() > 0 {
+			payloads = append(payloads, string(b.Bytes()))
+		}
+	}
+}
+
+// What lies between frames, and what is no frame, as a line has it.
+func TestNoise(t *testing.T) {
+	long := strings.Repeat("55", 25)
+	for _, c := range []struct{ arg, stream, want string }{
+		{"", "c0 61 c0 c0 62 c0", "[a b]"},
+		{"", "61 c0 62 c0", "[a b]"},                         // one END per frame
+		{"", "c0 61 c0 62 c0", "[a b]"},                      // between them, not around
+		{"", "c0 c0 c0 c0 61 c0 c0 c0 c0 c0 62 c0", "[a b]"}, // idle
+		{"", "55 55 c0 61 c0", "[UU a]"},                     // noise: a frame of its own, for TLS to refuse
+		{"lossy", "c0 db 01 c0 c0 61 c0", "[a]"},             // a bad escape
+		{"lossy", "c0 db c0 c0 61 c0", "[a]"},
+		{"lossy,max=4", "61 61 61 61 61 c0 c0 62 c0", "[b]"},           // too long
+		{"lossy,max=11", long + " c0 c0 61 c0", "[U a]"},               // longer than a frame: cut, and the rest is noise
+		{"lossy,max=11", long[:48] + " c0 c0 61 c0 c0 61 c0", "[a a]"}, // as long as one
+	} {
+		got, err := read(t, codec(t, c.arg), c.stream)
+		if fmt.Sprint(got) != c.want || errors.Is(err, frame.ErrMalformed) {
+			t.Errorf("%q: %s: %v, %v; want %s", c.arg, c.stream, got, err, c.want)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for _, c := range []struct{ arg, stream, why string }{
+		{"", "c0 61 db 01 c0", "an ESC in front"},
+		{"", "c0 db db dc c0", "an ESC in front"},
+		{"", "c0 61 db c0", "an ESC in front"},
+		{"max=2", "c0 616161 c0", "longer than max"},
+		{"max=2", "c0 6161616161", "no END within"},
+	} {
+		_, err := read(t, codec(t, c.arg), c.stream)
+		if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why) {
+			t.Errorf("%s: %v, want an error with %q", c.stream, err, c.why)
+		}
+	}
+	for _, f := range []string{"", "c0", "61", "c0 61", "c0 61 c0 62 c0", "c0 c0 c0"} {
+		err := codec(t, "").Decode(frame.NewBuf(0, unhex(t, f), 0))
+		if !errors.Is(err, frame.ErrMalformed) {
+			t.Errorf("one frame %s: %v", f, err)
+		}
+	}
+}
+
+func TestDropped(t *testing.T) {
+	c := codec(t, "lossy")
+	if _, err := read(t, c, "c0 db 01 c0 c0 61 c0 c0 db c0"); errors.Is(err, frame.ErrMalformed) {
+		t.Fatal(err)
+	}
+	if n := c.(interface{ Dropped() uint64 }).Dropped(); n != 2 {
+		t.Errorf("%d frames are dropped, want 2", n)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for arg, want := range map[string]string{
+		"x":           `unknown option "x"`,
+		"lossy=1":     `unknown option "lossy=1"`,
+		"lossy,":      `unknown option ""`,
+		"lossy,lossy": `lossy is given twice`,
+		"max":         `bad number in "max"`,
+		"max=0":       `bad number in "max=0"`,
+		"max=32768":   `bad max 32768 (allowed: 1 to 32767)`,
+		"max=1,max=2": `max is given twice`,
+	} {
+		_, err := slip.Parse(arg)
+		if err == nil || !strings.HasPrefix(err.Error(), "slip: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
+		}
+	}
+}
+
+func FuzzRecv(f *testing.F)  { codectest.Fuzz(f, parse(f, "max=300")) }
+func FuzzLossy(f *testing.F) { codectest.Fuzz(f, parse(f, "max=30,lossy")) }
+
+// The figures have the copy in them that gives each round its bytes. Payloads change, so that the processor cannot
+// learn where the escapes lie.
+func BenchmarkCodec(b *testing.B) {
+	c := codec(b, "max=16384")
+	l := c.Limits()
+	full := make([]byte, l.Head+l.MaxFrame())
+	for _, n := range []int{1350, 16384} {
+		payloads, frames := samples(b, c, n)
+		run := func(name string, inputs [][]byte, f func(*frame.Buf) error) {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				b.SetBytes(int64(n))
+				b.ReportAllocs()
+				var buf frame.Buf
+				for i := 0; b.Loop(); i++ {
+					p := inputs[i%len(inputs)]
+					buf.Borrow(full, l.Head, l.Head+copy(full[l.Head:], p))
+					if err := f(&buf); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run("encode", payloads, c.Encode)
+		run("decode", frames, c.Decode)
+	}
+}
+
+// samples returns random payloads of n bytes and their frames.
+func samples(b *testing.B, c frame.Codec, n int) (payloads, frames [][]byte) {
+	l := c.Limits()
+	r := rand.NewChaCha8([32]byte{})
+	for range 64 {
+		p := make([]byte, n)
+		r.Read(p)
+		encoded := frame.NewBuf(l.Head, p, l.Tail)
+		if err := c.Encode(encoded); err != nil {
+			b.Fatal(err)
+		}
+		payloads, frames = append(payloads, p), append(frames, encoded.Bytes())
+	}
+	return payloads, frames
+}
