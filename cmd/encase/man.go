@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manCommand writes man pages of the tree that make returns, a new one at each call. It is for those who package encase.
+// manCommand writes man pages of the tree that make returns, a new one at each call. It is for those who package
+// encase.
 func manCommand(make func() *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man [DIR]",

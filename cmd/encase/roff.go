@@ -11,7 +11,8 @@ import (
 
 // order is that of man-pages(7). A section that is not in it comes behind the examples.
 var order = []string{
-	"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXAMPLE", "", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO",
+	"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXAMPLE", "",
+	"EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO",
 }
 
 // sections are those of a manual page. The help text has some of its own, which the generator puts in front of the

@@ -103,7 +103,8 @@ func identities(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": server, "client": client, "expired": expired}); err != nil {
+	certs := map[string]tls.Certificate{"server": server, "client": client, "expired": expired}
+	if err := ca.WriteFiles(dir, certs); err != nil {
 		return err
 	}
 	other, err := ephemeral.New("other authority")

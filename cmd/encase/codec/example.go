@@ -104,7 +104,7 @@ func (p *page) draw(role frame.Role, traces []wrap.Trace) {
 		return
 	}
 	var b bytes.Buffer
-	painter := picture.New(&b, p.show, role)
+	painter := picture.New(&b, p.show, role, nil)
 	for i, t := range traces {
 		if i == maxDrawn {
 			fmt.Fprintf(&b, "    and %d frames more\n", len(traces)-i)

@@ -17,10 +17,10 @@ func (datagrams) Encode(*frame.Buf) error { return nil }
 func (datagrams) Decode(*frame.Buf) error { return nil }
 
 func init() {
-	codecs.Register("test-datagrams", codecs.Info{Summary: "for tests", Carriers: codecs.Datagram, Example: "test-datagrams"},
-		func(string) (frame.Maker, error) {
-			return frame.Symmetric(func() frame.Codec { return datagrams{} }), nil
-		})
+	info := codecs.Info{Summary: "for tests", Carriers: codecs.Datagram}
+	codecs.Register("test-datagrams", info, func(string) (frame.Maker, error) {
+		return frame.Symmetric(func() frame.Codec { return datagrams{} }), nil
+	})
 }
 
 func TestFlag(t *testing.T) {

@@ -63,5 +63,6 @@ func bulk(l frame.Limits) string {
 		return "no room"
 	}
 	size := l.Head + data + tls13Len + l.Tail
-	return fmt.Sprintf("%d bytes of data in a frame of %d: %.2f %% more", data, size, 100*float64(size-data)/float64(data))
+	more := 100 * float64(size-data) / float64(data)
+	return fmt.Sprintf("%d bytes of data in a frame of %d: %.2f %% more", data, size, more)
 }

@@ -52,7 +52,7 @@ func (d *description) about(m frame.Machine) []terminal.Row {
 		rows = append(rows, terminal.Row{Name: "begins", Text: "with a dialogue before the first frame"})
 	}
 	if _, ok := m.(wrap.TLSLimiter); ok {
-		rows = append(rows, terminal.Row{Name: "TLS", Text: "the protocol does not bear all of it; encase sees to that"})
+		rows = append(rows, terminal.Row{Name: "TLS", Text: "restricted to what the protocol bears"})
 	}
 	return rows
 }
@@ -72,7 +72,8 @@ func limits(client, server frame.Limits) []terminal.Row {
 }
 
 func describe(l frame.Limits) string {
-	return fmt.Sprintf("at most %d bytes in front of a payload, %d behind it; payloads of up to %d bytes", l.Head, l.Tail, l.Max)
+	return fmt.Sprintf("at most %d bytes in front of a payload, %d behind it; payloads of up to %d bytes",
+		l.Head, l.Tail, l.Max)
 }
 
 // A page is written section by section, until an error.

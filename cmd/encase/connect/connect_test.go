@@ -1,7 +1,6 @@
 package connect_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -37,22 +36,13 @@ type server struct {
 func serve(t *testing.T, name string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	ca, err := ephemeral.New("test authority")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": cert}); err != nil {
-		t.Fatal(err)
-	}
+	_, cert := identity(t, dir, name)
 	codec, err := length.Parse("16be")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := wrap.Listen("tcp", "127.0.0.1:0", &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: codec})
+	cfg := &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: codec}
+	l, err := wrap.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +61,23 @@ func serve(t *testing.T, name string) *server {
 		}
 	}()
 	return s
+}
+
+// identity writes ca.crt, server.crt and server.key to dir.
+func identity(t *testing.T, dir, name string) (*ephemeral.Authority, tls.Certificate) {
+	t.Helper()
+	ca, err := ephemeral.New("test authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": cert}); err != nil {
+		t.Fatal(err)
+	}
+	return ca, cert
 }
 
 // dial runs "encase connect" against s until it ends.
@@ -135,8 +142,7 @@ func TestPeerEndsFirst(t *testing.T) {
 // When the peer has closed TLS and its connection, nobody waits for more input.
 func TestPeerHangsUp(t *testing.T) {
 	s := serve(t, "127.0.0.1")
-	stdin, _ := io.Pipe()
-	done := s.dial(t.Context(), stdin, io.Discard)
+	done := s.dial(t.Context(), silent(), io.Discard)
 	s.accept(t).Close()
 	if err := result(t, done); err != nil {
 		t.Error(err)
@@ -147,8 +153,7 @@ func TestPeerHangsUp(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	s := serve(t, "127.0.0.1")
 	var out bytes.Buffer
-	stdin, _ := io.Pipe()
-	done := s.dial(t.Context(), stdin, &out)
+	done := s.dial(t.Context(), silent(), &out)
 	conn := s.accept(t)
 	conn.Write([]byte("half of"))
 	for conn.Stats().WireOut == 0 {
@@ -157,7 +162,7 @@ func TestTruncated(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // the frame is queued, not sent
 	conn.Carrier().Close()
 	err := result(t, done)
-	if !errors.Is(err, bio.ErrTruncated) || !strings.Contains(err.Error(), "may be incomplete") || out.String() != "half of" {
+	if !errors.Is(err, bio.ErrTruncated) || !strings.Contains(err.Error(), "incomplete") || out.String() != "half of" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 }
@@ -170,7 +175,7 @@ func TestPeerNoticesFailure(t *testing.T) {
 		want   string
 	}{
 		"input":  {func(func()) io.Reader { return failing{} }, io.Discard, "cannot read the input: out of paper"},
-		"output": {func(func()) io.Reader { r, _ := io.Pipe(); return r }, failing{}, "cannot write the output: out of paper"},
+		"output": {func(func()) io.Reader { return silent() }, failing{}, "cannot write the output: out of paper"},
 		"signal": {func(cancel func()) io.Reader { return canceling{cancel} }, io.Discard, "interrupted"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,6 +195,12 @@ func TestPeerNoticesFailure(t *testing.T) {
 	}
 }
 
+// silent is an input that says nothing and does not end.
+func silent() io.Reader {
+	r, _ := io.Pipe()
+	return r
+}
+
 type failing struct{}
 
 var errPaper = errors.New("out of paper")
@@ -203,50 +214,6 @@ type canceling struct{ cancel func() }
 func (c canceling) Read([]byte) (int, error) {
 	c.cancel()
 	select {}
-}
-
-// A server of one connection on a port that the system chooses, which it tells.
-func TestListenTCP(t *testing.T) {
-	dir := t.TempDir()
-	ca, err := ephemeral.New("test authority")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ca.WriteFiles(dir, map[string]tls.Certificate{"server": cert}); err != nil {
-		t.Fatal(err)
-	}
-	notes, stderr := io.Pipe()
-	c := connect.Command()
-	c.SetArgs([]string{"-l", "--cert", filepath.Join(dir, "server.crt"), "--key", filepath.Join(dir, "server.key"), "127.0.0.1:0"})
-	c.SetIn(strings.NewReader("from the server"))
-	var out bytes.Buffer
-	c.SetOut(&out)
-	c.SetErr(stderr)
-	done := make(chan error, 1)
-	go func() { done <- c.ExecuteContext(t.Context()) }()
-	line, err := bufio.NewReader(notes).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, notes)
-	_, addr, _ := strings.Cut(strings.TrimSpace(line), "listening on ")
-	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: ca.Pool()}) // a client that knows nothing of encase
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.Write([]byte("from the client"))
-	conn.CloseWrite()
-	if got, err := io.ReadAll(conn); err != nil || string(got) != "from the server" {
-		t.Errorf("the client got %q, %v", got, err)
-	}
-	if err := result(t, done); err != nil || out.String() != "from the client" {
-		t.Errorf("the server got %q, %v", out.String(), err)
-	}
 }
 
 // What stands in a certificate that is refused does not reach the terminal as it is.

@@ -106,7 +106,8 @@ func readSecret(path string) ([]byte, error) {
 	}
 	const others = 0o077
 	if mode := info.Mode().Perm(); mode&others != 0 && runtime.GOOS != "windows" {
-		return nil, exit.Usagef("%s holds a private key and has mode %04o, so that others can use it: chmod 600 %s", path, mode, path)
+		return nil, exit.Usagef("%s holds a private key and has mode %04o, so that others can use it: chmod 600 %s",
+			path, mode, path)
 	}
 	return io.ReadAll(f)
 }

@@ -74,8 +74,11 @@ func checkFIFOs(paths ...string) error {
 	return nil
 }
 
-// open connects to the peer, or with listen waits for it. note tells a person what is waited for.
-func (e endpoint) open(ctx context.Context, o *options, note func(format string, args ...any)) (io.ReadWriteCloser, error) {
+// A noteFunc tells a person what is waited for.
+type noteFunc func(format string, args ...any)
+
+// open connects to the peer, or with --listen waits for it.
+func (e endpoint) open(ctx context.Context, o *options, note noteFunc) (io.ReadWriteCloser, error) {
 	switch {
 	case e.network == "fifo":
 		note("waiting for the other end of %s", e)
@@ -88,7 +91,7 @@ func (e endpoint) open(ctx context.Context, o *options, note func(format string,
 }
 
 // accept waits for one connection.
-func (e endpoint) accept(ctx context.Context, note func(format string, args ...any)) (net.Conn, error) {
+func (e endpoint) accept(ctx context.Context, note noteFunc) (net.Conn, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, e.network, e.address)
 	if err != nil {
 		return nil, err
@@ -104,8 +107,8 @@ func (e endpoint) accept(ctx context.Context, note func(format string, args ...a
 	return conn, err
 }
 
-// openFIFOs opens both FIFOs at the same time: an open waits for the other end, which may have begun with either of them.
-// If ctx ends first, what still waits is left to the end of the process, for nothing else can interrupt it.
+// openFIFOs opens both FIFOs at the same time: an open waits for the other end, which may have begun with either of
+// them. If ctx ends first, what still waits is left to the end of the process, for nothing else can interrupt it.
 func (e endpoint) openFIFOs(ctx context.Context) (io.ReadWriteCloser, error) {
 	in, out := open(e.in, os.O_RDONLY), open(e.out, os.O_WRONLY)
 	var r, w opened

@@ -71,8 +71,8 @@ func (o *options) aboutCertificate(e *tls.CertificateVerificationError) string {
 	prefix := fmt.Sprintf("the %s is refused: %s", owner, subject)
 	switch {
 	case errors.As(e.Err, &name):
-		return fmt.Sprintf("%s is for %s, not for %q: give --servername with a name that it is for, if this is the server you mean",
-			prefix, names(name.Certificate), name.Host)
+		return fmt.Sprintf("%s is for %s, not for %q: give --servername NAME with a name that it is for, "+
+			"if this is the server you mean", prefix, names(name.Certificate), name.Host)
 	case errors.As(e.Err, &authority):
 		return fmt.Sprintf("%s was issued by %q, which %s: give the certificate of the issuing authority with --ca",
 			prefix, issuer(e), o.trust())

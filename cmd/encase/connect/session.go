@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxLinger bounds how long the peer may take for what is still on its way when both ends are done: at most 256 KiB.
+	// maxLinger bounds how long the peer may take for what is on its way when both ends are done: at most 256 KiB.
 	maxLinger = 5 * time.Minute
 
 	// alertWait is how long the peer of a failed connection may take for the alert.
@@ -27,8 +27,6 @@ const (
 
 	chunk = 64 << 10
 )
-
-var errNotTaken = fmt.Errorf("the peer did not take the rest of the input within %v", maxLinger)
 
 func interrupted(ctx context.Context) error {
 	return &ownError{"interrupted", context.Cause(ctx)}
@@ -52,7 +50,7 @@ func newSession(c *cobra.Command, o *options, at endpoint, cfg *wrap.Config) *se
 	s := &session{options: o, at: at, cfg: cfg, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
 	s.show = terminal.Of(s.stderr)
 	if o.verbose {
-		cfg.Trace = picture.New(s.stderr, s.show, o.role()).Frame
+		cfg.Trace = picture.New(s.stderr, s.show, o.role(), cfg.Codec).Frame
 	}
 	return s
 }
@@ -230,13 +228,9 @@ func (s *session) blame(err error, down <-chan error) error {
 
 // close ends a connection whose both ends are done.
 func (s *session) close(ctx context.Context) error {
-	start := time.Now()
-	err := s.conn.Close()
-	switch {
-	case ctx.Err() != nil:
+	err := s.conn.Close() // says whether all has left
+	if ctx.Err() != nil {
 		return interrupted(ctx)
-	case err == nil && time.Since(start) >= maxLinger:
-		return errNotTaken
 	}
 	return err
 }

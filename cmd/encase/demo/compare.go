@@ -54,7 +54,8 @@ func (o *options) compare(ctx context.Context, s *stage, w *world, r *results) e
 	s.rows(
 		terminal.Row{Name: "crypto/tls", Text: r.CryptoTLS.String()},
 		terminal.Row{Name: "encase", Text: r.Encase.String()},
-		terminal.Row{Name: "ratio", Text: fmt.Sprintf("%.2f of the medians of %d rounds of %s each", r.Ratio, len(ours), size(n).text())})
+		terminal.Row{Name: "ratio", Text: fmt.Sprintf("%.2f of the medians of %d rounds of %s each",
+			r.Ratio, len(ours), size(n).text())})
 	s.line("")
 	return nil
 }

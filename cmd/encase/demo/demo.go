@@ -121,7 +121,8 @@ func (o *options) run(ctx context.Context, c *cobra.Command) error {
 }
 
 func verdict(r *results) string {
-	return fmt.Sprintf("ok: %s intact through TLS in %s frames, %.2f times crypto/tls", size(r.Bytes).text(), name(r.Codec), r.Ratio)
+	return fmt.Sprintf("ok: %s intact through TLS in %s frames, %.2f times crypto/tls",
+		size(r.Bytes).text(), name(r.Codec), r.Ratio)
 }
 
 // explain says whose time it was that ended.

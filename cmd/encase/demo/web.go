@@ -40,7 +40,7 @@ func (o *options) web(ctx context.Context, s *stage, w *world, r *results) error
 		terminal.Row{Name: "took", Text: fmt.Sprint(time.Since(start).Round(10 * time.Microsecond))})
 	s.line("")
 	first, all := journal.close()
-	s.draw(first, all)
+	s.draw(first, all, w.codec)
 	s.act("What the handshake agreed on")
 	s.rows(picture.Agreed(answer.state)...)
 	s.line("")
@@ -140,12 +140,12 @@ func (j *journal) close() (first []wrap.Trace, all int) {
 }
 
 // draw shows the first of all frames.
-func (s *stage) draw(first []wrap.Trace, all int) {
+func (s *stage) draw(first []wrap.Trace, all int, codec frame.Maker) {
 	if len(first) == 0 {
 		return
 	}
 	s.act("What travelled: the first %d of %d frames", len(first), all)
-	painter := picture.New(s.out, s.show, frame.Client)
+	painter := picture.New(s.out, s.show, frame.Client, codec)
 	for _, t := range first {
 		painter.Frame(t)
 	}

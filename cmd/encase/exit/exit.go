@@ -23,8 +23,8 @@ func (e *usageError) Unwrap() error { return e.error }
 // ExitCode implements the interface that Status looks for.
 func (e *usageError) ExitCode() int { return Usage }
 
-// Status returns the exit status that err stands for: what its method ExitCode says, if it or an error that it wraps has
-// one, and otherwise Failed. For nil it returns OK.
+// Status returns the exit status that err stands for: what its method ExitCode says, if it or an error that it wraps
+// has one, and otherwise Failed. For nil it returns OK.
 func Status(err error) int {
 	if err == nil {
 		return OK

@@ -10,11 +10,15 @@ import (
 // surroundings are the fields of a codec around the TLS bytes in a frame.
 type surroundings struct{ front, behind []field }
 
-// cut tells the codec's bytes in a frame from the TLS bytes that it carries.
-func (s *stream) cut(frame, tls []byte) surroundings {
+// cut tells the codec's bytes in a frame from the TLS bytes that it carries, if they are known.
+func (s *stream) cut(frame, tls []byte, known bool) surroundings {
 	line := field{kind: border}
-	if len(tls) == 0 {
-		return surroundings{front: []field{{"frame", frame, "nothing new for TLS; " + excess(frame), wrapping}}}
+	switch {
+	case !known:
+		text := "which bytes are TLS is not known; " + extent(frame)
+		return surroundings{front: []field{{"frame", frame, text, wrapping}}}
+	case len(tls) == 0:
+		return surroundings{front: []field{{"frame", frame, "nothing for TLS; " + extent(frame), wrapping}}}
 	}
 	at := s.find(frame, tls)
 	if at < 0 {
@@ -33,8 +37,8 @@ func (s *stream) cut(frame, tls []byte) surroundings {
 	return around
 }
 
-// find returns where tls lies in frame, -1 for nowhere. Few bytes may occur in the header, too: the length that the last
-// header had decides.
+// find returns where tls lies in frame, -1 for nowhere. Few bytes may occur in the header, too: the length that the
+// last header had decides.
 func (s *stream) find(frame, tls []byte) int {
 	if s.header <= len(frame) && bytes.HasPrefix(frame[s.header:], tls) {
 		return s.header
@@ -51,7 +55,7 @@ func veiled(frame, tls int) string {
 		count(tls, "byte"), count(frame, "byte"))
 }
 
-func excess(frame []byte) string {
+func extent(frame []byte) string {
 	if len(frame) > maxHex {
 		return fmt.Sprintf("the first %d bytes", maxHex)
 	}

@@ -33,7 +33,7 @@ func drawn(t *testing.T, spec string, set func(client, server *tls.Config)) stri
 	}
 	cert, pool := identity(t)
 	var out bytes.Buffer
-	painter := picture.New(&out, terminal.Terminal{Width: 80}, frame.Client)
+	painter := picture.New(&out, terminal.Terminal{Width: 80}, frame.Client, codec)
 	cfg := &tls.Config{RootCAs: pool, ServerName: "demo.example", NextProtos: []string{"echo", "x\x1b]0;evil\a"}}
 	serverCfg := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"echo"}}
 	set(cfg, serverCfg)
@@ -116,8 +116,9 @@ func printable(t *testing.T, got string, width int) {
 func TestTLS13(t *testing.T) {
 	got := drawn(t, "length:16be", func(_, _ *tls.Config) {})
 	inOrder(t, got,
-		"--> frame 1, client to server", "2 bytes from the codec ----", "type 16 handshake", "version 03 01 TLS 1.0 in name",
-		"ClientHello", "server name demo.example", "offers TLS 1.3, TLS 1.2", `ALPN echo, x\x1b]0;evil\a`, "key shares X25519",
+		"--> frame 1, client to server", "2 bytes from the codec ----", "type 16 handshake",
+		"version 03 01 TLS 1.0 in name", "ClientHello", "server name demo.example", "offers TLS 1.3, TLS 1.2",
+		`ALPN echo, x\x1b]0;evil\a`, "key shares X25519",
 		"<-- frame 2, server to client", "ServerHello", "chooses TLS 1.3, TLS_", "key share X25519",
 		"change cipher spec", "no meaning in TLS 1.3", "type 17 application data", "encrypted; holds up to",
 		"--> frame 3", "length 00 16 22 bytes", "encrypted; holds up to 5 bytes")
@@ -126,7 +127,8 @@ func TestTLS13(t *testing.T) {
 
 func TestTLS12(t *testing.T) {
 	got := drawn(t, "length:16be", func(c, _ *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
-	inOrder(t, got, "offers TLS 1.2", "chooses TLS 1.2, TLS_ECDHE_ECDSA_", "Certificate, ", "ServerKeyExchange", "ServerHelloDone, 0 bytes",
+	inOrder(t, got, "offers TLS 1.2",
+		"chooses TLS 1.2, TLS_ECDHE_ECDSA_", "Certificate, ", "ServerKeyExchange", "ServerHelloDone, 0 bytes",
 		"--> frame 3", "ClientKeyExchange", "from here on encrypted", "type 16 handshake", "body", "encrypted",
 		"type 17 application data", "type 15 alert", "encrypted")
 }
@@ -144,7 +146,16 @@ func TestHelloRetryRequest(t *testing.T) {
 // A frame of 255 bytes holds a part of a ClientHello; what it says is told when the last part is there.
 func TestRecordInManyFrames(t *testing.T) {
 	got := drawn(t, "length:8,incl", func(_, _ *tls.Config) {})
-	inOrder(t, got, "--> frame 1,", "1 byte from the codec", "ClientHello begins: 249 of", "--> frame 2,", "goes on: 254 bytes,",
+	inOrder(t, got, "--> frame 1,", "1 byte from the codec", "ClientHello begins: 249 of",
+		"--> frame 2,", "goes on: 254 bytes,",
 		"ends: the last", "ClientHello, ", "server name demo.example", "ServerHello begins: 249 of", "chooses TLS 1.3")
+	printable(t, got, 80)
+}
+
+// A Trace does not tell which bytes of WebSocket are TLS, and the client masks them.
+func TestMachine(t *testing.T) {
+	got := drawn(t, "websocket", func(_, _ *tls.Config) {})
+	inOrder(t, got, "--> frame 1,", "masks or escapes", "ClientHello", "server name demo.example",
+		"<-- frame 2,", "4 bytes from the codec", "ServerHello", "--> frame 3,", "change cipher spec")
 	printable(t, got, 80)
 }

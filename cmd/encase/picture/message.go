@@ -40,7 +40,8 @@ func (m *messages) read(body []byte, known *shared) []field {
 		if begun == 0 {
 			fields = append(fields, field{"message", first, text + "; the next record has more", message})
 		} else {
-			fields = append(fields, field{"message", nil, fmt.Sprintf("goes on, %d bytes to come", n-len(m.have)), plain})
+			text = fmt.Sprintf("goes on, %d bytes to come", n-len(m.have))
+			fields = append(fields, field{"message", nil, text, plain})
 		}
 		if n > maxMessage {
 			m.skip, m.have = n-len(m.have), nil

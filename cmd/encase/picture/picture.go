@@ -1,5 +1,5 @@
-// Package picture draws frames so that a person sees what lies where: the bytes of the codec apart from the TLS record in
-// them, one field to a line, and what can be read of the handshake.
+// Package picture draws frames so that a person sees what lies where: the bytes of the codec apart from the TLS record
+// in them, one field to a line, and what can be read of the handshake.
 //
 //	--> frame 1, client to server, 1543 bytes
 //	    header   06 05                    2 bytes from the codec
@@ -35,13 +35,17 @@ type Painter struct {
 	role     frame.Role
 	frames   int
 	tls      shared
+	codec    frame.Maker
+	tells    bool   // a Trace tells which bytes are TLS
 	from, to stream // the peer's bytes, and ours
 	buf      bytes.Buffer
 }
 
-// New returns a Painter that draws to out, as far as show allows, what the end in role sees. Errors of out are ignored.
-func New(out io.Writer, show terminal.Terminal, role frame.Role) *Painter {
-	p := &Painter{out: out, show: show, role: role}
+// New returns a Painter that draws to out, as far as show allows, what the end in role sees. codec is that of the
+// connection; it serves to read the frames of a frame.Machine, of which a Trace does not tell the TLS bytes, and may be
+// nil. Errors of out are ignored.
+func New(out io.Writer, show terminal.Terminal, role frame.Role, codec frame.Maker) *Painter {
+	p := &Painter{out: out, show: show, role: role, codec: codec, tells: tells(codec)}
 	p.from.shared, p.to.shared = &p.tls, &p.tls
 	return p
 }
@@ -56,20 +60,25 @@ func (p *Painter) Frame(t wrap.Trace) {
 		s, from = &p.to, p.role
 	}
 	p.title(t.Sent, fmt.Sprintf("frame %d, %v to %v, %s", p.frames, from, from.Peer(), count(len(t.Frame), "byte")))
-	around := s.cut(t.Frame, t.TLS)
+	tls, known := t.TLS, t.TLS != nil || p.tells
+	if !known {
+		tls, known = p.readAlong(s, from, t.Frame)
+	}
+	around := s.cut(t.Frame, tls, known)
 	p.lines(around.front)
-	p.lines(s.dissect(t.TLS))
+	p.lines(s.dissect(tls))
 	p.lines(around.behind)
 	p.buf.WriteByte('\n')
 	p.out.Write(p.buf.Bytes())
 	p.buf.Reset()
 }
 
-// Frames returns how many frames have been drawn.
-func (p *Painter) Frames() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.frames
+// readAlong returns the TLS bytes in a frame whose Trace does not tell, which the end in role from has sent.
+func (p *Painter) readAlong(s *stream, from frame.Role, whole []byte) (tls []byte, known bool) {
+	if s.along == nil {
+		s.along = newShadow(p.codec, from.Peer())
+	}
+	return s.along.read(whole)
 }
 
 // A field is one line of the picture.

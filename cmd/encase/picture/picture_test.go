@@ -8,6 +8,7 @@ import (
 
 	"github.com/encase-tls/encase/cmd/encase/picture"
 	"github.com/encase-tls/encase/cmd/encase/terminal"
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
@@ -30,7 +31,7 @@ func TestFrames(t *testing.T) {
 		},
 		"nothing for TLS": {
 			[]string{"< 0000|"},
-			[]string{"frame 1, server to client, 2 bytes", "frame 00 00 nothing new for TLS"},
+			[]string{"frame 1, server to client, 2 bytes", "frame 00 00 nothing for TLS"},
 		},
 		"text around": {
 			[]string{"> 504f5354202f78 0d0a 1503030002010a|1503030002010a"},
@@ -46,8 +47,9 @@ func TestFrames(t *testing.T) {
 		},
 		"payload that occurs in the header": {
 			[]string{"> 0001 16|16", "> 0001 03|03", "> 0001 00|00", "> 0001 00|00", "> 0001 01|01", "> 0001 00|00"},
-			[]string{"header 00 01", "header 00 01", "header 00 01", "record 00 its header", "header 00 01",
-				"header 00 01", "length 00 01", "body comes with the next frame", "header 00 01", "ends: the last 1 byte of 1"},
+			[]string{"header 00 01", "header 00 01", "header 00 01", "record 00 its header",
+				"header 00 01", "header 00 01", "length 00 01", "body comes with the next frame",
+				"header 00 01", "ends: the last 1 byte of 1"},
 		},
 		"message in two records": {
 			[]string{"> 16030300030e0000|16030300030e0000", "> 160303000100|160303000100"},
@@ -101,7 +103,7 @@ func TestFrames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			p := picture.New(&out, terminal.Terminal{Width: 80}, frame.Client)
+			p := picture.New(&out, terminal.Terminal{Width: 80}, frame.Client, frame.Raw)
 			for _, f := range c.frames {
 				whole, tls, _ := strings.Cut(f[1:], "|")
 				p.Frame(wrap.Trace{Sent: f[0] == '>', Frame: unhex(t, whole), TLS: unhex(t, tls)})
@@ -112,10 +114,19 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// Without the codec nobody knows what a frame holds of which the Trace says nothing.
+func TestUnknown(t *testing.T) {
+	var out bytes.Buffer
+	alert := []byte{0, 7, 21, 3, 3, 0, 2, 2, 40}
+	picture.New(&out, terminal.Terminal{}, frame.Client, nil).Frame(wrap.Trace{Frame: alert})
+	inOrder(t, out.String(), "00 07 15 03 03 00 02 02 which bytes are TLS is not known; the 28 whole frame")
+}
+
 func TestColors(t *testing.T) {
 	var out bytes.Buffer
 	alert := []byte{21, 3, 3, 0, 2, 2, 40}
-	picture.New(&out, terminal.Terminal{Width: 80, Colors: true}, frame.Client).Frame(wrap.Trace{Frame: alert, TLS: alert})
+	p := picture.New(&out, terminal.Terminal{Width: 80, Colors: true}, frame.Client, nil)
+	p.Frame(wrap.Trace{Frame: alert, TLS: alert})
 	if !strings.Contains(out.String(), "\x1b[31mfatal: handshake failure\x1b[0m") {
 		t.Errorf("the alert is not red: %q", out.String())
 	}
@@ -126,14 +137,22 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"), uint16(3), uint8(2))
 	f.Add([]byte("\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x01\x00\x0f\x03\x00\x00\x03"), uint16(500), uint8(0))
 	f.Add(hello(f), uint16(255), uint8(1))
+	f.Add([]byte("\x82\x07\x15\x03\x03\x00\x02\x02\x28"), uint16(8), uint8(0xff))
+	codec, err := codecs.Parse("websocket")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte, size uint16, head uint8) {
 		var out bytes.Buffer
-		p := picture.New(&out, terminal.Terminal{Width: 80}, frame.Server)
+		p := picture.New(&out, terminal.Terminal{Width: 80}, frame.Server, codec)
 		data = data[:min(len(data), 4<<10)] // one byte to a frame takes its time
 		for n := 0; len(data) > 0; n++ {
 			part := data[:min(len(data), 1+int(size))]
 			data = data[len(part):]
 			tls := part[min(int(head), len(part)):]
+			if head == 0xff {
+				tls = nil // as from a codec that does not tell
+			}
 			p.Frame(wrap.Trace{Sent: n%3 == 0, Frame: part, TLS: tls})
 		}
 		printable(t, out.String(), 80)
@@ -141,8 +160,8 @@ func FuzzFrame(f *testing.F) {
 }
 
 func hello(tb testing.TB) []byte {
-	ext := strings.ReplaceAll("0000 000b 0009 00 0006 612e74657374 0010 0005 0003 02 6832 002b 0005 04 0a0a 0304", " ", "")
-	body := "0303" + strings.Repeat("00", 32) + "00" + "0002 1301" + "0100" + hex.EncodeToString([]byte{0, byte(len(ext) / 2)}) + ext
+	const extensions = "0000 000b 0009 00 0006 612e74657374" + "0010 0005 0003 02 6832" + "002b 0005 04 0a0a 0304"
+	body := "0303" + strings.Repeat("00", 32) + "00 0002 1301 0100" + "0021" + extensions
 	raw, err := hex.DecodeString(strings.ReplaceAll(body, " ", ""))
 	if err != nil {
 		tb.Fatal(err)

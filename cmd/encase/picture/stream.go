@@ -8,6 +8,7 @@ import (
 // A stream finds records in the bytes of one direction, wherever frames cut them.
 type stream struct {
 	*shared
+	along  *shadow
 	header int  // length of the codec's last header
 	dtls   bool // records of DTLS have been seen
 	lost   bool // what came is no TLS: the ends of records are not known any more
@@ -57,7 +58,8 @@ func (s *stream) begin(p []byte) ([]field, []byte) {
 	case s.dtls && s.head[0] == typeCID && s.headerDone():
 		return s.connectionID(p)
 	case !s.headerDone():
-		return []field{{"record", append([]byte(nil), s.head[had:]...), "its header goes on in the next frame", plain}}, p
+		part := append([]byte(nil), s.head[had:]...)
+		return []field{{"record", part, "its header goes on in the next frame", plain}}, p
 	}
 	fields := s.headerFields()
 	f, rest := s.take(p)

@@ -28,8 +28,8 @@ func (t Terminal) Columns() int {
 	return max(t.Width, minWidth)
 }
 
-// Of returns what w can show. Without a terminal there are no colours and 80 columns. A NO_COLOR in the environment that
-// is not empty, and TERM=dumb, turn colours off.
+// Of returns what w can show. Without a terminal there are no colours and 80 columns. A NO_COLOR in the environment
+// that is not empty, and TERM=dumb, turn colours off.
 //
 // https://no-color.org
 func Of(w io.Writer) Terminal {

@@ -10,8 +10,8 @@ import (
 
 const maxText = 120 // bytes of foreign text that are shown
 
-// Text returns s, which a peer or a file has chosen, so that it changes nothing on a terminal: whatever is not printable
-// ASCII is escaped as in Go, and what is too long is cut.
+// Text returns s, which a peer or a file has chosen, so that it changes nothing on a terminal: whatever is not
+// printable ASCII is escaped as in Go, and what is too long is cut.
 func Text(s string) string {
 	cut := ""
 	if len(s) > maxText {
