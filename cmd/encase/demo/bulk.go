@@ -29,22 +29,32 @@ func (o *options) carry(ctx context.Context, s *stage, w *world, r *results) err
 	defer l.close()
 	defer l.until(ctx)()
 	done, stop := s.progress(int64(o.size))
-	sent, received := sha256.New(), sha256.New()
-	took, err := l.transfer(int64(o.size), sent, io.MultiWriter(received, counter{done}))
+	sum, took, err := l.verified(int64(o.size), counter{done})
 	stop()
 	if err != nil {
 		return fmt.Errorf("the transfer: %w", err)
 	}
-	if !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
-		return fmt.Errorf("what arrived is not what was sent: SHA-256 %x, not %x", received.Sum(nil), sent.Sum(nil))
-	}
-	r.Bytes, r.Seconds, r.SHA256 = int64(o.size), took.Seconds(), hex.EncodeToString(received.Sum(nil))
+	r.Bytes, r.Seconds, r.SHA256 = int64(o.size), took.Seconds(), hex.EncodeToString(sum)
 	s.rows(
 		terminal.Row{Name: "carried", Text: fmt.Sprintf("%d bytes in %v, %s/s", r.Bytes, took.Round(time.Millisecond),
 			perSecond(rate(r.Bytes, took)))},
 		terminal.Row{Name: "SHA-256", Text: r.SHA256[:16] + "... of what was sent, and of what arrived: equal"})
 	s.line("")
 	return nil
+}
+
+// verified moves n random bytes and compares the hashes of both ends, which it returns. What arrives is also written to
+// seen.
+func (l *link) verified(n int64, seen io.Writer) (sum []byte, took time.Duration, err error) {
+	sent, received := sha256.New(), sha256.New()
+	if took, err = l.transfer(n, sent, io.MultiWriter(received, seen)); err != nil {
+		return nil, 0, err
+	}
+	sum = received.Sum(nil)
+	if want := sent.Sum(nil); !bytes.Equal(sum, want) {
+		return nil, 0, fmt.Errorf("what arrived is not what was sent: SHA-256 %x, not %x", sum, want)
+	}
+	return sum, took, nil
 }
 
 type counter struct{ n *atomic.Int64 }
