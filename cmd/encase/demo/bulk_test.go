@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A conn whose Read changes one byte of what arrives, as TLS would never let it happen.
+// flipping is a conn whose Read changes one byte of what arrives, as TLS would never let it happen.
 type flipping struct {
 	net.Conn
 	at int // bytes before the one
@@ -41,7 +41,7 @@ func TestVerified(t *testing.T) {
 	}
 }
 
-// A conn that breaks after so many bytes.
+// short is a conn that breaks after so many bytes.
 type short struct {
 	net.Conn
 	left int
