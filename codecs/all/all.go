@@ -4,6 +4,7 @@
 package all
 
 import (
+	_ "github.com/encase-tls/encase/codecs/cobs"
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/slip"
