@@ -58,8 +58,8 @@ type Meaning struct {
 	Checked   bool     // Count, Fill: a reader refuses a frame with another value; otherwise it ignores the field
 	Milli     bool     // Time: milliseconds since 1970, not seconds
 	Algorithm string   // Checksum: its name in descriptions
-	First     string   // Checksum: the name of the first field that it covers, as Field.Name
-	Last      string   // Checksum: and of the last
+	First     int      // Checksum: the first field that it covers, as an index of Description.Fields
+	Last      int      // Checksum: and the last
 	Align     int      // Fill: what follows begins at a multiple of so many bytes from the start of the frame
 }
 

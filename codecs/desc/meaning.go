@@ -62,7 +62,7 @@ func (l *line) constant(e *entry, required bool) (c Const, ok bool) {
 
 // fits reports whether v, which the description calls text at w, fits the width of e.
 func (l *line) fits(e *entry, w word, text string, v uint64) bool {
-	if v <= largest(e.Bits) {
+	if e.unsized || v <= largest(e.Bits) {
 		return true
 	}
 	l.failAt(w, tooWide, "%s does not fit %d bits (allowed: up to %d)", text, e.Bits, largest(e.Bits))
@@ -139,8 +139,8 @@ func (l *line) lengthOf(e *entry) bool {
 		}
 	}
 	v, ok := parseNumber(digits)
-	if !ok || v > maxPart {
-		l.failAt(w, badNumber, "bad number %q (allowed: +N or -N with N up to %d)", w.text, maxPart)
+	if !ok || v > maxAdjust {
+		l.failAt(w, badNumber, "bad number %q (allowed: +N or -N with N up to %d)", w.text, maxAdjust)
 		return false
 	}
 	if e.Meaning.Base = int(v); !plus {
@@ -181,24 +181,24 @@ func (l *line) time(e *entry) bool {
 
 // checksum reads what stands behind the name of an algorithm: perhaps over FIRST, perhaps to LAST.
 func (l *line) checksum(e *entry, a *algorithm) bool {
-	m := &e.Meaning
-	m.Kind, m.Algorithm = Checksum, a.name
-	if e.Bits != a.bits {
+	e.Meaning.Kind, e.Meaning.Algorithm = Checksum, a.name
+	fits := e.unsized || e.Bits == a.bits
+	if !fits {
 		l.fail(l.lines, e.bitsCol, sumWidth, "%s has %d bits, not %d", a.name, a.bits, e.Bits)
 	}
 	if _, ok := l.took("over"); !ok {
-		return e.Bits == a.bits
+		return fits
 	}
 	w, ok := l.next("the name of the first field")
 	if !ok {
 		return false
 	}
-	m.First, e.firstCol = w.text, w.col
-	m.Last, e.lastCol = w.text, w.col
-	if _, to := l.took("to"); !to {
-		return e.Bits == a.bits
+	e.firstName, e.firstCol = w.text, w.col
+	if _, to := l.took("to"); to {
+		if w, ok = l.next("the name of the last field"); !ok {
+			return false
+		}
 	}
-	w, ok = l.next("the name of the last field")
-	m.Last, e.lastCol = w.text, w.col
-	return ok && e.Bits == a.bits
+	e.endName, e.endCol = w.text, w.col
+	return fits
 }

@@ -10,6 +10,7 @@ import (
 
 const (
 	maxText  = 64 << 10 // of a description, in bytes
+	maxLines = 256      // of a description, without comments
 	maxName  = 32       // of a field, in bytes
 	maxWidth = 64       // of a field, in bits
 	maxAlign = 256      // of padding, in bytes
@@ -28,9 +29,10 @@ type parser struct {
 	limit      int              // longest payload
 	payload    *entry           // these are nil if there is none
 	length     *entry
-	pad        *entry // behind the payload
-	checksums  []*entry
-	incomplete bool // a line was not understood to its end
+	pad        *entry   // behind the payload
+	checksums  []*entry // in the end in the order of computation
+	incomplete bool     // a line was not understood to its end
+	loose      bool     // the length of a part is not known, for the width of a line is not
 }
 
 // An entry is a line, with the columns of its words for what is found out later.
@@ -41,7 +43,10 @@ type entry struct {
 	loose   bool   // where it begins is not known, for a line in front of it is unsized
 	vague   bool   // the meaning was not understood
 
-	nameCol, bitsCol, leCol, meaningCol, firstCol, lastCol, maxCol int
+	index              int    // in the entries
+	firstName, endName string // checksum: the ends of the range as given; "": not given
+
+	nameCol, bitsCol, leCol, meaningCol, firstCol, endCol, maxCol int
 }
 
 func parse(file string, text []byte, values map[string]string) *parser {
@@ -52,7 +57,11 @@ func parse(file string, text []byte, values map[string]string) *parser {
 	}
 	for s := range strings.Lines(string(text)) {
 		p.lines++
-		p.line(strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r"))
+		if p.line(strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")); len(p.entries) > maxLines {
+			p.fail(p.lines, 1, tooLong, "the description has more than %d lines besides comments", maxLines)
+			p.mistakes.sort()
+			return p
+		}
 	}
 	p.check()
 	p.mistakes.sort()
@@ -102,6 +111,7 @@ func (p *parser) line(s string) {
 	}
 	e.vague = !ok
 	p.incomplete = p.incomplete || !ok
+	e.index = len(p.entries)
 	p.entries = append(p.entries, e)
 }
 
@@ -196,10 +206,11 @@ func (l *line) fieldLine(e *entry) bool {
 		e.Name, e.unsized = "", true
 		return false
 	}
-	if !l.width(e) || !l.byteOrder(e) {
+	if !l.width(e) {
 		return false
 	}
-	return l.meaning(e)
+	ordered := l.byteOrder(e)
+	return l.meaning(e) && ordered && !e.unsized
 }
 
 func validName(s string) bool {
@@ -212,6 +223,7 @@ func validName(s string) bool {
 	return s != "" && len(s) <= maxName
 }
 
+// width takes the width and reports whether there is a word for it. If it is bad, the rest of the line is still looked at.
 func (l *line) width(e *entry) bool {
 	e.unsized = true
 	w, ok := l.next("the width in bits")
@@ -222,7 +234,7 @@ func (l *line) width(e *entry) bool {
 	v, ok := parseNumber(w.text)
 	if !ok || v < 1 || v > maxWidth {
 		l.failAt(w, badWidth, "bad width %q (allowed: 1 to %d bits)", w.text, maxWidth)
-		return false
+		return true
 	}
 	e.Bits, e.unsized = int(v), false
 	return true
@@ -234,7 +246,7 @@ func (l *line) byteOrder(e *entry) bool {
 		return true
 	}
 	e.LittleEndian, e.leCol = true, w.col
-	if e.Bits%8 != 0 || e.Bits == 8 {
+	if !e.unsized && (e.Bits%8 != 0 || e.Bits == 8) {
 		l.failAt(w, badOrder, "%d bits have no little-endian order (allowed: 16, 24, .. 64 bits)", e.Bits)
 		return false
 	}
