@@ -97,7 +97,9 @@ func (e *tlsEngine) finish(h *handshake) error {
 	}
 	e.mem.answered() // those were flights
 	cs := e.conn.ConnectionState()
-	e.over.Store(int32(overhead(&cs)))
+	least, most := overhead(&cs)
+	e.least, e.mem.established = least, true
+	e.over.Store(int32(most)) // from here on Seal may run
 	e.setPhase(PhaseOpen)
 	e.events |= EventHandshakeDone
 	return nil

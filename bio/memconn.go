@@ -21,6 +21,7 @@ type memConn struct {
 	wait    func() error
 	partial int // bytes of the record under way that Read has handed out
 	missing int // bytes that still belong to it, once its header is known
+	whole   int // length of the last record that it has handed out to its end
 	header  [recordHeaderLen]byte
 
 	// Write side. One ordered log: the wire order is the order of sealing, whoever seals.
@@ -31,7 +32,12 @@ type memConn struct {
 	muted   bool // nobody will flush: what is written is dropped
 	nQueued atomic.Int64
 
-	// Between collect and its end, what is written goes to sealing: Seal's record, and answers of an Open under way.
+	// What Seal writes is told from what an Open under way answers by its length, if that is enough to tell. Then it
+	// goes to record, which belongs to the goroutine that seals, and takes no lock.
+	established bool
+	record      []byte
+
+	// Otherwise, between collect and its end, what is written goes to sealing: Seal's record, and those answers.
 	collecting bool
 	sealing    []byte
 	fresh      int // where in sealing that begins; before it lies what was queued, which the queue still holds
@@ -71,7 +77,7 @@ func (m *memConn) Read(p []byte) (int, error) {
 	}
 	n := m.take(p, min(m.missing, len(m.in)))
 	if m.missing -= n; m.missing == 0 {
-		m.partial = 0
+		m.whole, m.partial = m.partial, 0
 	}
 	return n, nil
 }
@@ -83,8 +89,17 @@ func (m *memConn) take(p []byte, most int) int {
 	return n
 }
 
+// longestAnswer is more than any record that crypto/tls writes by itself once the handshake is done: an alert, with the
+// padding of TLS 1.2, or a key update.
+const longestAnswer = 128
+
 // Write takes all of p, which holds whole records.
 func (m *memConn) Write(p []byte) (int, error) {
+	if m.established && len(p) > longestAnswer && !m.collecting { // so this is Seal's goroutine
+		m.takeQueue()
+		m.record = append(m.record, p...)
+		return len(p), nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -97,6 +112,17 @@ func (m *memConn) Write(p []byte) (int, error) {
 		m.enqueue(p)
 	}
 	return len(p), nil
+}
+
+// takeQueue moves what is queued to record: it was sealed before. Nothing is written meanwhile, crypto/tls sees to that.
+func (m *memConn) takeQueue() {
+	if m.nQueued.Load() == 0 {
+		return
+	}
+	m.mu.Lock()
+	m.record = append(m.record, m.queue[m.sent:]...)
+	m.emptied()
+	m.mu.Unlock()
 }
 
 // noteAlert looks for an alert in p, which holds whole records and was asked for by nobody. TLS 1.3 hides the type of

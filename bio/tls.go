@@ -122,24 +122,25 @@ func (w ticketWatch) Put(key string, s *tls.ClientSessionState) {
 	}
 }
 
-// overhead returns the bytes that a record adds to its plaintext.
-func overhead(cs *tls.ConnectionState) int {
+// overhead returns the fewest and the most bytes that a record adds to its plaintext.
+func overhead(cs *tls.ConnectionState) (least, most int) {
 	const (
-		tls13   = recordHeaderLen + 1 + 16 // content type, tag
-		gcm12   = recordHeaderLen + 8 + 16 // explicit nonce, tag
-		chacha  = recordHeaderLen + 16
-		cbcMost = recordHeaderLen + 16 + 32 + 16 // IV, MAC, padding
+		tls13    = recordHeaderLen + 1 + 16 // content type, tag
+		gcm12    = recordHeaderLen + 8 + 16 // explicit nonce, tag
+		chacha12 = recordHeaderLen + 16
+		cbcLeast = recordHeaderLen + 16 + 20 + 1 // IV, MAC, padding
+		cbcMost  = recordHeaderLen + 16 + 32 + 16
 	)
 	if cs.Version == tls.VersionTLS13 {
-		return tls13
+		return tls13, tls13 // the record of a peer that pads adds more
 	}
 	switch cs.CipherSuite {
 	case tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
-		return chacha
+		return chacha12, chacha12
 	case tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
-		return gcm12
+		return gcm12, gcm12
 	}
-	return cbcMost
+	return cbcLeast, cbcMost
 }

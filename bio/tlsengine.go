@@ -33,8 +33,8 @@ type tlsEngine struct {
 	open   sync.Mutex                // held by whoever drives the handshake or reads
 	shake  atomic.Pointer[handshake] // nil before the start and after the end
 	events Events                    // since the last Status; guarded by open
+	least  int                       // fewest bytes that a record adds to its plaintext; guarded by open
 
-	seal   sync.Mutex // held by Seal, Flush, CloseWrite
 	phase  atomic.Uint32
 	closed struct{ read, write atomic.Bool }
 	fatal  atomic.Pointer[error] // what has ended the engine
@@ -80,9 +80,10 @@ func (e *tlsEngine) read(dst []byte) ([]byte, error) {
 		if len(dst) == cap(dst) {
 			dst = slices.Grow(dst, min(len(e.mem.in)+e.mem.partial, MaxPlaintext))
 		}
+		room := cap(dst) - len(dst)
 		n, err := e.conn.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		for err == nil && len(dst) == cap(dst) { // the record may hold more
+		for err == nil && len(dst) == cap(dst) && room < e.mem.whole-e.least { // the record may hold more
 			dst = slices.Grow(dst, MaxPlaintext)
 			n, err = e.conn.Read(dst[len(dst):cap(dst)])
 			dst = dst[:len(dst)+n]
@@ -119,8 +120,6 @@ func (e *tlsEngine) readError(err error) error {
 
 // Seal implements Engine.
 func (e *tlsEngine) Seal(dst, p []byte) ([]byte, int, error) {
-	e.seal.Lock()
-	defer e.seal.Unlock()
 	if err := e.writable(); err != nil {
 		return dst, 0, err
 	}
@@ -128,6 +127,21 @@ func (e *tlsEngine) Seal(dst, p []byte) ([]byte, int, error) {
 		return dst, 0, ErrWriteClosed
 	}
 	p = p[:min(len(p), MaxPlaintext)]
+	if len(p) <= longestAnswer {
+		return e.sealShort(dst, p)
+	}
+	e.mem.record = dst
+	n, err := e.conn.Write(p)
+	out := e.mem.record
+	e.mem.record = nil
+	if err != nil { // of an alert that went before: nothing was written
+		return dst, 0, e.fail(e.blame(err))
+	}
+	return out, n, nil
+}
+
+// sealShort seals what cannot be told from an answer by its length.
+func (e *tlsEngine) sealShort(dst, p []byte) ([]byte, int, error) {
 	e.mem.collect(dst)
 	n, err := e.conn.Write(p)
 	if err != nil {
@@ -153,8 +167,6 @@ func (e *tlsEngine) Flush(dst []byte, limit int) ([]byte, bool) {
 	if e.role == frame.Client && e.phaseIs(PhaseHandshake) {
 		e.start()
 	}
-	e.seal.Lock()
-	defer e.seal.Unlock()
 	return e.mem.flush(dst, limit)
 }
 
@@ -184,8 +196,6 @@ func (e *tlsEngine) Tick(time.Time) (Status, error) {
 
 // CloseWrite implements Engine.
 func (e *tlsEngine) CloseWrite() error {
-	e.seal.Lock()
-	defer e.seal.Unlock()
 	if err := e.writable(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package bio_test
 import (
 	"crypto/tls"
 	"errors"
+	"flag"
 	"os"
 	"runtime"
 	"sync"
@@ -14,10 +15,13 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// TestMain sees to it that no test leaves a goroutine behind.
+// TestMain sees to it that no test leaves a goroutine behind. The fuzzer itself does.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(code)
+	}
 	for start := time.Now(); runtime.NumGoroutine() > before && code == 0; time.Sleep(time.Millisecond) {
 		if time.Since(start) > 5*time.Second {
 			stacks := make([]byte, 1<<20)

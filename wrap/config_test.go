@@ -119,7 +119,7 @@ func TestChooseHoldsBack(t *testing.T) {
 	defer s.Close()
 	peer := newHandPeer(t, a, client.TLS)
 	hello, _ := peer.eng.Flush(nil, 0)
-	peer.send(append(hello, bytes.Repeat([]byte{23, 3, 3, 0, 0}, len(hello)/5)...)) // empty records of data, too early
+	peer.send(append(hello, bytes.Repeat([]byte{23, 3, 3, 0, 0}, len(hello)/5+1)...)) // empty records of data, too early
 	start := time.Now()
 	if err := s.Handshake(); err == nil || time.Since(start) > 5*time.Second {
 		t.Errorf("Handshake: %v after %v", err, time.Since(start))

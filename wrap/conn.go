@@ -36,6 +36,7 @@ type Conn struct {
 	started bool            // the preambles are over; used by the handshake
 	shaken  chan struct{}   // closed when the handshake is done or has failed
 	open    atomic.Bool     // it is done
+	settled atomic.Bool     // and its last flight has left; over a pollCarrier
 	failed  error           // it has failed, after shaken
 	held    []byte          // what the client sent behind its ClientHello, while a configuration is chosen
 	quit    context.Context // ends with Close and with the handshake's time

@@ -110,8 +110,10 @@ func (r *detachedReader) Read(p []byte) (int, error) {
 	if r.deadline.passed() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	if r.got == nil {
+	if r.pending == nil && r.got == nil { // in this order: got is the goroutine's while something is pending
 		r.start()
+	}
+	if r.pending != nil {
 		select {
 		case <-r.pending:
 			r.pending = nil
@@ -129,11 +131,8 @@ func (r *detachedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start begins a read unless one is under way. The goroutine owns got, err and filled until it closes pending.
+// start begins a read. Its goroutine owns got, err and filled until it closes pending.
 func (r *detachedReader) start() {
-	if r.pending != nil {
-		return
-	}
 	size := detachedIdle
 	if r.filled {
 		size = detachedBusy

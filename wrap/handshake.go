@@ -23,6 +23,10 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 		c.abort(fmt.Errorf("wrap: handshake: %w", err))
 		<-c.shaken
 	}
+	if err == nil && c.polls && !c.settled.Load() { // the last flight must leave: the peer waits for it
+		err = c.out.pollNow()
+		c.settled.Store(err == nil)
+	}
 	return err
 }
 

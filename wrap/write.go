@@ -15,14 +15,8 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	for {
-		if err := c.writable(); err != nil {
-			if n > 0 {
-				c.out.flush() // a codec that gathers was promised more
-			}
+		if err := c.writable(n > 0); err != nil || len(p) == 0 {
 			return n, err
-		}
-		if len(p) == 0 {
-			return n, nil
 		}
 		m, err := c.out.seal(c.eng, p)
 		n, p = n+m, p[m:]
@@ -36,18 +30,27 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// writable waits until there is room for a record, or a reason why there never will be.
-func (c *Conn) writable() error {
+// writable waits until there is room for a record, or a reason why there never will be. Before that, a codec that gathers
+// is told not to wait for more, if it was promised more.
+func (c *Conn) writable(promised bool) error {
 	for {
 		switch {
 		case c.closing.Load():
 			return net.ErrClosed
 		case c.writeDeadline.passed():
+			if promised {
+				c.out.flush()
+			}
 			return os.ErrDeadlineExceeded
 		}
 		room, err := c.out.room()
 		if room == nil || err != nil {
 			return err
+		}
+		if promised {
+			c.out.flush()
+			promised = false
+			continue
 		}
 		if c.polls {
 			return bio.ErrWantWrite

@@ -14,6 +14,7 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/codec"
 	"github.com/encase-tls/encase/cmd/encase/connect"
 	"github.com/encase-tls/encase/cmd/encase/demo"
+	"github.com/encase-tls/encase/cmd/encase/forward"
 	"github.com/encase-tls/encase/codecs"
 	_ "github.com/encase-tls/encase/codecs/all"
 )
@@ -31,7 +32,7 @@ func newRoot() *cobra.Command {
 	root.Flags().Bool("version", false, "show the version, the TLS stacks and the codecs of this program")
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
-	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), manCommand(newRoot))
+	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), forward.Command(), manCommand(newRoot))
 	return root
 }
 
@@ -40,7 +41,8 @@ a codec, which can be a length in front, the messages of WebSocket, or the heade
 of a protocol that only your equipment speaks.
 
 To see what that looks like, run "encase demo". To talk to one peer, as netcat
-does, use "encase connect".
+does, use "encase connect"; to put TLS in a codec between programs that know
+nothing of it, as stunnel does, use "encase forward".
 
 A codec authenticates nothing and hides nothing; TLS does. Peers are verified
 always, and there is no switch that turns that off.
@@ -50,6 +52,7 @@ EXIT STATUS
     0   what was asked for has been done
     1   the peer, the network or this machine prevented it
     2   the command line, or a file that it names, is wrong
+    78  the configuration of "encase forward" is wrong
 
 ENVIRONMENT
 
@@ -75,19 +78,24 @@ func version() string {
 	return b.String()
 }
 
-// moduleVersion returns the version of the module and, if it was built from a working copy, its commit.
+// moduleVersion returns the version of the module. If the module was built without one, from a working copy, it names
+// the commit.
 func moduleVersion(info *debug.BuildInfo) string {
+	const unversioned = "(devel)"
 	if info == nil {
-		return "unknown"
+		return unversioned
 	}
-	version, commit, modified := cmp.Or(info.Main.Version, "(devel)"), "", ""
+	version := cmp.Or(info.Main.Version, unversioned)
+	if version != unversioned {
+		return version
+	}
 	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = ", commit " + s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			modified = ", modified"
+		if s.Key == "vcs.revision" {
+			version += " " + s.Value[:min(len(s.Value), 12)]
+		}
+		if s.Key == "vcs.modified" && s.Value == "true" {
+			version += ", modified"
 		}
 	}
-	return version + commit + modified
+	return version
 }

@@ -78,6 +78,10 @@ func (l *line) value(e *entry) (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
+	if !validName(w.text) {
+		l.badName(w)
+		return 0, false
+	}
 	s, given := l.values[w.text]
 	if !given {
 		l.failAt(w, badValue, "the configuration gives no value %q (it gives: %s)", w.text, l.given())

@@ -11,7 +11,7 @@ import (
 )
 
 // refusals has a description for each way of being wrong, with semicolons for line ends, and all that Parse says of it.
-// $ is a value of 300, and $x one that is no number.
+// Where they ask for any value, V is given as 300, and Vx as no number.
 var refusals = []struct {
 	rule, text string
 	want       []string
@@ -26,6 +26,8 @@ var refusals = []struct {
 		[]string{`f:1:1: bad name "1a" (allowed: a letter, then letters, digits, - and _; at most 32 bytes)`}},
 	{"bad-name", "a 8 = 1;payload;" + strings.Repeat("b", 33) + " 8 = 1",
 		[]string{`f:3:1: bad name "` + strings.Repeat("b", 33) + `" (allowed: a letter, then letters, digits, - and _; at most 32 bytes)`}},
+	{"bad-name", "a 8 value 1;payload",
+		[]string{`f:1:11: bad name "1" (allowed: a letter, then letters, digits, - and _; at most 32 bytes)`}},
 	{"bad-width", "a 0 = 0;b 65 = 0;c 08 = 0;d x = 0;payload", []string{
 		`f:1:3: bad width "0" (allowed: 1 to 64 bits)`, `f:2:3: bad width "65" (allowed: 1 to 64 bits)`,
 		`f:3:3: bad width "08" (allowed: 1 to 64 bits)`, `f:4:3: bad width "x" (allowed: 1 to 64 bits)`}},
@@ -56,17 +58,17 @@ var refusals = []struct {
 		`f:2:17: unexpected word "4" (allowed: +N or -N, in one word)`,
 		`f:3:9: unexpected word "here": the line is complete without it`,
 		`f:4:12: unexpected word "=": the line is complete without it`}},
-	{"too-wide", "a 4 = 16;b 4 = value $;c 8 count from 256;d 8 client = 1 server any 0x100;payload", []string{
+	{"too-wide", "a 4 = 16;b 4 = value V;c 8 count from 256;d 8 client = 1 server any 0x100;payload", []string{
 		"f:1:7: 16 does not fit 4 bits (allowed: up to 15)",
-		"f:2:13: the value 300 of $ does not fit 4 bits (allowed: up to 15)",
+		"f:2:13: the value 300 of V does not fit 4 bits (allowed: up to 15)",
 		"f:3:16: 256 does not fit 8 bits (allowed: up to 255)",
 		"f:4:27: 0x100 does not fit 8 bits (allowed: up to 255)"}},
-	{"bad-value", "a 16 value session;b 16 any value $x;payload", []string{
-		`f:1:12: the configuration gives no value "session" (it gives: $, $x)`,
-		`f:2:16: the value "$x" that the configuration gives is "12 apples", not a number (allowed: decimal, or 0x and ` +
+	{"bad-value", "a 16 value session;b 16 any value Vx;payload", []string{
+		`f:1:12: the configuration gives no value "session" (it gives: V, Vx)`,
+		`f:2:16: the value "Vx" that the configuration gives is "12 apples", not a number (allowed: decimal, or 0x and ` +
 			`hexadecimal digits; up to 64 bits)`}},
-	{"unused-value", "a 16 value $;payload",
-		[]string{`f: the configuration gives a value "$x", which no field uses`}},
+	{"unused-value", "a 16 value V;payload",
+		[]string{`f: the configuration gives a value "Vx", which no field uses`}},
 	{"bad-choice", "a 16 len header;b 16 time ntp;c 8 client = 1 peer = 2;d 8 client 1 server 2;payload;pad by 4", []string{
 		`f:1:10: "header" has no length here (have "payload", "frame")`, `f:2:11: unknown time "ntp" (have "unix", "unix-ms")`,
 		`f:3:16: "peer" instead of "server"`, `f:4:12: "1" instead of "=" or "any"`, `f:6:5: "by" instead of "to"`}},
@@ -136,8 +138,8 @@ func TestRefusals(t *testing.T) {
 	for _, c := range refusals {
 		tested[c.rule] = true
 		given := map[string]string{}
-		if strings.Contains(c.text, "$") {
-			given = map[string]string{"$": "300", "$x": "12 apples"}
+		if strings.Contains(c.text, "value ") {
+			given = map[string]string{"V": "300", "Vx": "12 apples"}
 		}
 		_, err := desc.Compile("f", []byte(strings.ReplaceAll(c.text, ";", "\n")), given)
 		var m desc.Mistakes

@@ -201,8 +201,7 @@ func parseNumber(s string) (uint64, bool) {
 // fieldLine reads NAME BITS [le] MEANING.
 func (l *line) fieldLine(e *entry) bool {
 	if !validName(e.Name) {
-		l.fail(l.lines, e.nameCol, badName,
-			"bad name %q (allowed: a letter, then letters, digits, - and _; at most %d bytes)", e.Name, maxName)
+		l.badName(word{e.Name, e.nameCol})
 		e.Name, e.unsized = "", true
 		return false
 	}
@@ -211,6 +210,10 @@ func (l *line) fieldLine(e *entry) bool {
 	}
 	ordered := l.byteOrder(e)
 	return l.meaning(e) && ordered && !e.unsized
+}
+
+func (l *line) badName(w word) {
+	l.failAt(w, badName, "bad name %q (allowed: a letter, then letters, digits, - and _; at most %d bytes)", w.text, maxName)
 }
 
 func validName(s string) bool {
