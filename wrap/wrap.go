@@ -18,7 +18,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -189,81 +188,6 @@ func Client(carrier Carrier, cfg *Config) *Conn { return newConn(carrier, cfg, f
 
 // Server returns the server's end of a connection over carrier; see Client.
 func Server(carrier Carrier, cfg *Config) *Conn { return newConn(carrier, cfg, frame.Server) }
-
-// A Dialer makes connections as a client.
-type Dialer struct {
-	// Dial makes the connection underneath; nil means that of a net.Dialer.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Config is needed. An empty TLS.ServerName stands for the host in the address.
-	Config *Config
-}
-
-// DialContext connects and shakes hands. network is one of the streams of package net: "tcp", "tcp4", "tcp6", "unix".
-func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	dial := d.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	cfg, err := d.config(address)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	conn := Client(Stream(raw), cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
-}
-
-func (d *Dialer) config(address string) (*Config, error) {
-	if d.Config == nil || d.Config.TLS == nil {
-		return nil, errors.New("wrap: Dialer.Config and its TLS are missing")
-	}
-	if d.Config.TLS.ServerName != "" {
-		return d.Config, nil
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return nil, fmt.Errorf("wrap: no server name: set Config.TLS.ServerName, %q has none", address)
-	}
-	cfg := d.Config.Clone()
-	cfg.TLS = cfg.TLS.Clone()
-	cfg.TLS.ServerName = host
-	return cfg, nil
-}
-
-// Listen listens on a stream network of package net. Accept does not wait for handshakes.
-func Listen(network, address string, cfg *Config) (net.Listener, error) {
-	if err := checkServer(cfg); err != nil {
-		return nil, err
-	}
-	inner, err := net.Listen(network, address)
-	if err != nil {
-		return nil, err
-	}
-	return NewListener(inner, cfg), nil
-}
-
-// NewListener returns a Listener whose connections are *Conn, servers over those of inner.
-func NewListener(inner net.Listener, cfg *Config) net.Listener { return &listener{inner, cfg} }
-
-type listener struct {
-	net.Listener
-	cfg *Config
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return Server(Stream(c), l.cfg), nil
-}
 
 func checkServer(cfg *Config) error {
 	if cfg == nil || cfg.TLS == nil {

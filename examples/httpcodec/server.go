@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -10,71 +9,24 @@ import (
 	"github.com/encase-tls/encase/wrap"
 )
 
-// maxShaking bounds the handshakes under way at once.
-const maxShaking = 256
-
-// A listener hands over connections whose handshakes are done, for HTTP/1.1 and HTTP/2. net/http asks a connection for
-// its ConnectionState as soon as it has it; that of one whose handshake is still to come is empty.
-type listener struct {
-	net.Listener // of package wrap
-	ready        chan net.Conn
-	ended        chan struct{}
-	err          error // of Accept, after ended
-}
+// A listener hands over connections for HTTP/1.1 and HTTP/2 whose handshakes are done: net/http asks a connection for its
+// ConnectionState as soon as it has it.
+type listener struct{ net.Listener }
 
 func newListener(inner net.Listener) net.Listener {
-	l := &listener{Listener: inner, ready: make(chan net.Conn), ended: make(chan struct{})}
-	go l.acceptAll()
-	return l
+	return listener{wrap.Handshaken(inner, 0, nil)}
 }
 
 // Accept implements net.Listener.
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.ready:
-		return conn, nil
-	case <-l.ended:
-		return nil, l.err
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
-}
-
-func (l *listener) acceptAll() {
-	defer close(l.ended)
-	shaking := make(chan struct{}, maxShaking)
-	for {
-		shaking <- struct{}{}
-		conn, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			l.err = err
-			return
-		}
-		if err != nil {
-			<-shaking
-			time.Sleep(50 * time.Millisecond) // such as "too many open files": it passes
-			continue
-		}
-		go func() {
-			l.shake(conn.(*wrap.Conn)) // at most for Config.HandshakeTimeout
-			<-shaking
-		}()
+	if shaken := conn.(*wrap.Conn); shaken.ConnectionState().NegotiatedProtocol == "h2" {
+		return h2Conn{conn, shaken}, nil
 	}
-}
-
-// shake shakes hands and hands the connection over. Who is refused was sent an alert, and is no concern of net/http.
-func (l *listener) shake(conn *wrap.Conn) {
-	if err := conn.Handshake(); err != nil {
-		conn.Close()
-		return
-	}
-	var ready net.Conn = conn
-	if conn.ConnectionState().NegotiatedProtocol == "h2" {
-		ready = h2Conn{conn, conn}
-	}
-	select {
-	case l.ready <- ready:
-	case <-l.ended:
-		conn.Close()
-	}
+	return conn, nil
 }
 
 // An h2Conn is a connection for HTTP/2. It has no method ConnectionState: net/http would take it for one that speaks
