@@ -96,14 +96,26 @@ type Peeker interface {
 }
 
 // Pair returns the Machine of a protocol that is a Codec in each direction: one payload, one frame. It implements
-// Delimiter if recv does, and no other optional interface. Its codecs can be had again by a type assertion to
-// interface{ Codecs() (send, recv Codec) }.
+// Delimiter if recv does, and no other optional interface. CodecsOf takes it apart again.
 func Pair(send, recv Codec) Machine {
 	p := pair{send: send, recv: recv}
 	if d, ok := recv.(Delimiter); ok {
 		return &streamPair{p, d}
 	}
 	return &p
+}
+
+// CodecsOf returns the codecs of a Machine that Pair has made, or that has a method Codecs like its; ok is false for any
+// other.
+func CodecsOf(m Machine) (send, recv Codec, ok bool) {
+	p, ok := m.(interface {
+		Codecs() (send, recv Codec)
+	})
+	if !ok {
+		return nil, nil, false
+	}
+	send, recv = p.Codecs()
+	return send, recv, true
 }
 
 type pair struct{ send, recv Codec }

@@ -93,9 +93,7 @@ func (c *Conn) fit() (err error) {
 	if c.mach, err = c.cfg.machine(c.role); err != nil {
 		return err
 	}
-	_, codecs := c.mach.(interface {
-		Codecs() (send, recv frame.Codec)
-	})
+	_, _, codecs := frame.CodecsOf(c.mach)
 	c.paired = codecs || frame.IsRaw(c.mach)
 	if err := c.delimit(); err != nil {
 		return err

@@ -72,6 +72,10 @@ func (c *Conn) late(limit time.Duration) error {
 	if _, err := c.out.mark(); err != nil {
 		return fmt.Errorf("wrap: handshake not done after %v: %w: %w", limit, os.ErrDeadlineExceeded, err)
 	}
+	if c.eng != nil && c.eng.State().Phase == bio.PhaseChoosing {
+		return fmt.Errorf("wrap: handshake not done after %v: Config.Choose takes too long: %w",
+			limit, os.ErrDeadlineExceeded)
+	}
 	return fmt.Errorf("wrap: handshake not done after %v: the peer is slow or speaks another protocol: %w",
 		limit, os.ErrDeadlineExceeded)
 }

@@ -7,7 +7,8 @@
 // The names are those of crypto/tls: [Client], [Server], [Dialer], [Listen], [NewListener], [Config]. What is added is
 // Config.Codec, the framing, and the [Carrier]: [Stream] over any io.ReadWriteCloser, [Callbacks] over two functions.
 //
-//	conn := wrap.Client(wrap.Stream(tcp), &wrap.Config{TLS: tlsConfig, Codec: length.Maker})
+//	codec, err := codecs.Parse("length:16be")
+//	conn := wrap.Client(wrap.Stream(tcp), &wrap.Config{TLS: tlsConfig, Codec: codec})
 //
 // A codec authenticates nothing; see package frame. What a peer may not do is bounded and named: a bad frame ends the
 // connection with an error that wraps frame.ErrMalformed, a stream that ends without close_notify with bio.ErrTruncated.

@@ -2,9 +2,9 @@
 // makes, so that a program can refuse a codec that was written elsewhere, in a description or a module, before any peer
 // meets it. Tests use package codectest, which runs the same rules.
 //
-// A Machine whose codecs can be had by a type assertion to interface{ Codecs() (send, recv frame.Codec) }, as those
-// of [frame.Pair] can, is checked as two codecs. Any other Machine is checked as a client and a server that are
-// joined by a link in memory, with a clock of its own: the same properties, as they show in Send and Recv.
+// A Machine that [frame.CodecsOf] takes apart is checked as two codecs. Any other Machine is checked as a client and a
+// server that are joined by a link in memory, with a clock of its own: the same properties, as they show in Send and
+// Recv.
 //
 // The rules use payloads of at most 128 KiB, the same random bytes in every run, and take well under a second
 // together. A codec that passes them keeps the contract as far as that can be seen from outside; it may still
