@@ -5,6 +5,7 @@ package all
 
 import (
 	_ "github.com/encase-tls/encase/codecs/cobs"
+	_ "github.com/encase-tls/encase/codecs/hdlc"
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/slip"

@@ -26,7 +26,8 @@
 //	crc=16  a checksum of 16 bits behind the payload: FCS-16, also called CRC-16/X-25
 //	crc=32  one of 32 bits: FCS-32, the CRC-32 of Ethernet
 //	max=N   longest payload in bytes, sent or accepted: 18437 if left out, the longest TLS record, and at most 65000
-//	lossy   drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost; TLS does not
+//	lossy   drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost. TLS finds out that
+//	        something is missing, but only with the next record
 //
 // A reader looks for the zero again each time that more has come, which is quadratic in the number of reads, but
 // searching 18 KiB costs less than a read.

@@ -22,7 +22,8 @@
 //
 //	max=N    longest payload in bytes, sent or accepted: 1006 if left out, as the RFC has it, and at most 32767
 //	noflush  write no END in front, for a peer that takes an empty frame badly
-//	lossy    drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost; TLS does not
+//	lossy    drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost. TLS finds out that
+//	         something is missing, but only with the next record
 //
 // # Space
 //

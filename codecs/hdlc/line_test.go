@@ -1,0 +1,106 @@
+package hdlc_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/codecs"
+	_ "github.com/encase-tls/encase/codecs/cobs"
+	_ "github.com/encase-tls/encase/codecs/slip"
+	"github.com/encase-tls/encase/wrap"
+)
+
+// line returns the two ends of a serial line: pseudo-terminals that socat joins.
+func line(t *testing.T) (a, b *os.File) {
+	t.Helper()
+	socat, err := exec.LookPath("socat")
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatal("socat is not installed: apt-get install socat")
+	case err != nil:
+		t.Skip("socat is not installed: apt-get install socat")
+	}
+	dir, err := os.MkdirTemp("", "line") // without a comma: those of t.TempDir have the name of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	names := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+	cmd := exec.Command(socat, "pty,raw,echo=0,link="+names[0], "pty,raw,echo=0,link="+names[1])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	var ends [2]*os.File
+	for i, name := range names {
+		for until := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if ends[i], err = os.OpenFile(name, os.O_RDWR, 0); err == nil {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("no line from socat: %v", err)
+			}
+		}
+		t.Cleanup(func() { ends[i].Close() })
+	}
+	return ends[0], ends[1]
+}
+
+// TLS works over a serial line with each of the codecs for one, in both directions.
+func TestTLSOverALine(t *testing.T) {
+	ca, err := ephemeral.New("test CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range []string{"slip", "hdlc", "hdlc:accm=ffffffff,fcs=32", "cobs", "cobs:crc=16,max=256"} {
+		t.Run(spec, func(t *testing.T) {
+			mk, err := codecs.Parse(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, b := line(t)
+			client := wrap.Client(wrap.Stream(a), &wrap.Config{
+				TLS: &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}, Codec: mk})
+			server := wrap.Server(wrap.Stream(b), &wrap.Config{
+				TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: mk})
+			client.SetDeadline(time.Now().Add(30 * time.Second))
+			server.SetDeadline(time.Now().Add(30 * time.Second))
+			echoes(t, client, server)
+		})
+	}
+}
+
+// echoes sends to a server that sends back what comes, and compares.
+func echoes(t *testing.T, client, server *wrap.Conn) {
+	t.Helper()
+	sent := make([]byte, 200<<10)
+	rand.NewChaCha8([32]byte{}).Read(sent)
+	go func() {
+		io.Copy(server, server)
+		server.Close()
+	}()
+	go func() {
+		client.Write(sent)
+		client.CloseWrite()
+	}()
+	got, err := io.ReadAll(client)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes come back of %d, or others: %v", len(got), len(sent), err)
+	}
+	client.Close()
+}

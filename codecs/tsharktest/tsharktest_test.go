@@ -1,0 +1,20 @@
+package tsharktest_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/encase-tls/encase/codecs/tsharktest"
+)
+
+// What tshark finds is what went in, packet by packet.
+func TestFields(t *testing.T) {
+	got := tsharktest.UDP(40001, []byte("a"), nil, []byte("bcd")).Fields(t, "udp.dstport", "udp.length", "data.data")
+	if want := "[[40001 9 61] [40001 8 ] [40001 11 626364]]"; fmt.Sprint(got) != want {
+		t.Errorf("UDP: %v, want %s", got, want)
+	}
+	got = tsharktest.TCP(40001, []byte("a"), []byte("bcd")).Fields(t, "tcp.seq_raw", "tcp.len", "data.data", "tcp.analysis.flags")
+	if want := "[[1 1 61 ] [2 3 626364 ]]"; fmt.Sprint(got) != want {
+		t.Errorf("TCP: %v, want %s", got, want)
+	}
+}
