@@ -1,0 +1,194 @@
+package dtls
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
+	pion "github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+)
+
+const benchMessage = 1350
+
+// BenchmarkDTLSRecord seals a message at one end and opens it at the other. impl=pion does the same with pion's own
+// connections over a pipe in memory.
+func BenchmarkDTLSRecord(b *testing.B) {
+	b.Run("impl=encase", func(b *testing.B) {
+		client, server := benchPair(b, certSetup(b, ecKey))
+		p, wire, plain := noise(benchMessage), make([]byte, 0, 2048), make([]byte, 0, 2048)
+		b.SetBytes(benchMessage)
+		b.ReportAllocs()
+		for b.Loop() {
+			d, _, err := client.Seal(wire, p)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if got, _, err := server.Open(plain, d); err != nil || len(got) != len(p) {
+				b.Fatal(len(got), err)
+			}
+		}
+	})
+	b.Run("impl=pion", func(b *testing.B) {
+		client, server := pionPair(b)
+		p, plain := noise(benchMessage), make([]byte, 2048)
+		b.SetBytes(benchMessage)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := client.Write(p); err != nil {
+				b.Fatal(err)
+			}
+			if n, err := server.Read(plain); err != nil || n != len(p) {
+				b.Fatal(n, err)
+			}
+		}
+	})
+}
+
+// BenchmarkSuites seals and opens with each kind of cipher, and with a connection ID.
+func BenchmarkSuites(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		suite uint16
+		cid   int
+	}{
+		{"aes128gcm", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, 0},
+		{"aes128gcm+cid8", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, 8},
+		{"aes256gcm", tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, 0},
+		{"chacha20", tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, 0},
+		{"ccm", TLS_ECDHE_ECDSA_WITH_AES_128_CCM, 0},
+	} {
+		b.Run("suite="+c.name, func(b *testing.B) {
+			s := certSetup(b, ecKey).suite(c.suite).both(func(o *Options) { o.CIDLen = c.cid })
+			client, server := benchPair(b, s)
+			p, wire, plain := noise(benchMessage), make([]byte, 0, 2048), make([]byte, 0, 2048)
+			b.SetBytes(benchMessage)
+			b.ReportAllocs()
+			for b.Loop() {
+				d, _, _ := client.Seal(wire, p)
+				if got, _, err := server.Open(plain, d); err != nil || len(got) != len(p) {
+					b.Fatal(len(got), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkBatch does it for 40 messages at once, in place; figures are per message.
+func BenchmarkBatch(b *testing.B) {
+	const many = 40
+	client, server := benchPair(b, certSetup(b, ecKey))
+	messages, wire, opened := make([][]byte, many), make([]byte, 0, 64<<10), make([][]byte, 0, many)
+	for i := range messages {
+		messages[i] = noise(benchMessage)
+	}
+	b.SetBytes(benchMessage)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += many {
+		d, segment, n, err := client.SealBatch(wire, messages)
+		if err != nil || n != many {
+			b.Fatal(n, err)
+		}
+		if got, _, err := server.OpenBatch(opened, d, segment); err != nil || len(got) != many {
+			b.Fatal(len(got), err)
+		}
+	}
+}
+
+// BenchmarkHandshake makes a whole connection.
+func BenchmarkHandshake(b *testing.B) {
+	s := certSetup(b, ecKey)
+	b.ReportAllocs()
+	for b.Loop() {
+		benchPair(b, s)
+	}
+}
+
+// benchPair returns two engines that have shaken hands, without goroutines.
+func benchPair(t testing.TB, s *setup) (client, server *Engine) {
+	client, server = s.makePair(t)
+	shake(t, client, server)
+	return client, server
+}
+
+// shake moves datagrams until both ends are open.
+func shake(t testing.TB, client, server *Engine) {
+	t.Helper()
+	move := func(from, to *Engine) {
+		for more := true; more; {
+			var d []byte
+			if d, more = from.Flush(nil, 0); len(d) > 0 {
+				if _, _, err := to.Open(nil, d); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for client.State().Phase != bio.PhaseOpen || server.State().Phase != bio.PhaseOpen {
+		move(client, server)
+		move(server, client)
+		select {
+		case <-client.Ready():
+		case <-server.Ready():
+		case <-time.After(time.Second):
+			t.Fatalf("the handshake does not move: %v, %v", client.State(), server.State())
+		}
+	}
+	client.Tick(time.Time{})
+	server.Tick(time.Time{})
+}
+
+// pionPair returns two connections of pion's over a pipe of datagrams in memory.
+func pionPair(t testing.TB, extra ...pion.Option) (client, server *pion.Conn) {
+	s := certSetup(t, ecKey)
+	near, far := newPipe()
+	silent := pion.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard})
+	copts := []pion.ClientOption{pion.WithServerName(serverName), pion.WithRootCAs(s.client.TLS.RootCAs), silent}
+	sopts := []pion.ServerOption{pion.WithCertificates(s.server.TLS.Certificates...), silent}
+	for _, o := range extra {
+		copts, sopts = append(copts, o), append(sopts, o)
+	}
+	client, err := pion.ClientWithOptions(near, far.name, copts...)
+	check(t, err)
+	server, err = pion.ServerWithOptions(far, near.name, sopts...)
+	check(t, err)
+	var wg sync.WaitGroup
+	var cerr, serr error
+	wg.Go(func() { cerr = client.Handshake() })
+	wg.Go(func() { serr = server.Handshake() })
+	wg.Wait()
+	check(t, cerr)
+	check(t, serr)
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
+	return client, server
+}
+
+// A pipe is one end of a net.PacketConn in memory, the same that pion gets inside an engine.
+type pipe struct {
+	*memConn
+	name memAddr
+	far  *memConn
+}
+
+func newPipe() (near, far *pipe) {
+	end := func(name string) *memConn { return newMemConn(name, &queue{mute: true}, func() {}) }
+	a, b := end("far"), end("near")
+	return &pipe{a, "near", b}, &pipe{b, "far", a}
+}
+
+// WriteTo implements net.PacketConn.
+func (p *pipe) WriteTo(d []byte, _ net.Addr) (int, error) {
+	p.far.deliver(append([]byte(nil), d...))
+	return len(d), nil
+}
+
+var _ = frame.Client

@@ -1,0 +1,89 @@
+package dtls
+
+import (
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/bio/enginetest"
+	"github.com/encase-tls/encase/frame"
+)
+
+// TestEngine runs the suite that every engine passes.
+func TestEngine(t *testing.T) {
+	stack := Stack(Options{Sessions: NewSessionStore(16, time.Minute)})
+	ours := stack.New
+	stack.New = func(cfg *bio.Config) (bio.Maker, error) {
+		maker, err := ours(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return func(role frame.Role) (bio.Engine, error) {
+			e, err := maker(role)
+			if err != nil {
+				return nil, err
+			}
+			return patient{e.(*Engine)}, nil
+		}, nil
+	}
+	enginetest.Run(t, stack)
+}
+
+// patient gives the handshake a moment to answer. Some rules count the steps of a handshake, and it would take a
+// thousand that find nothing to move.
+type patient struct{ *Engine }
+
+func (p patient) Flush(dst []byte, limit int) ([]byte, bool) {
+	out, more := p.Engine.Flush(dst, limit)
+	if len(out) > len(dst) || p.State().Phase != bio.PhaseHandshake {
+		return out, more
+	}
+	select {
+	case <-p.Ready():
+	case <-time.After(time.Millisecond):
+	}
+	return p.Engine.Flush(dst, limit)
+}
+
+// TestIdleBytes holds an idle connection to what it costs.
+func TestIdleBytes(t *testing.T) {
+	const most = 8 << 10 // a certificate and two keys for AES-GCM are most of it
+	s := certSetup(t, ecKey)
+	n, err := enginetest.IdleBytes(1000, func() (any, error) {
+		client, _ := benchPair(t, s)
+		return client, nil
+	})
+	check(t, err)
+	t.Logf("%d bytes for an established client", n)
+	if n > most && !raceEnabled {
+		t.Errorf("%d bytes, want %d at most", n, most)
+	}
+}
+
+// TestHalfOpenBytes says what a server holds for a peer that has sent one ClientHello, from any address it likes.
+func TestHalfOpenBytes(t *testing.T) {
+	const most = 48 << 10
+	s := certSetup(t, ecKey)
+	client, _ := s.makePair(t)
+	client.Flush(nil, 0)
+	<-client.Ready()
+	hello, _ := client.Flush(nil, 0)
+	defer client.Abort(nil)
+	var all []*Engine
+	n, err := enginetest.IdleBytes(500, func() (any, error) {
+		_, server := s.makePair(t)
+		server.Open(nil, append([]byte(nil), hello...))
+		<-server.Ready()
+		server.Flush(nil, 0)
+		all = append(all, server)
+		return server, nil
+	})
+	check(t, err)
+	t.Logf("%d bytes for a half-open server", n)
+	if n > most && !raceEnabled {
+		t.Errorf("%d bytes, want %d at most", n, most)
+	}
+	for _, e := range all {
+		e.Abort(nil)
+	}
+}

@@ -1,0 +1,257 @@
+package dtls
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
+)
+
+// TestNoGoroutineRemains counts goroutines after hand-overs and after ends in the middle of a handshake.
+func TestNoGoroutineRemains(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s := certSetup(t, ecKey)
+	var kept []*Engine
+	for range 10 {
+		client, server := benchPair(t, s)
+		kept = append(kept, client, server)
+	}
+	for i := range 10 {
+		client, server := s.makePair(t)
+		client.Flush(nil, 0)
+		<-client.Ready()
+		hello, _ := client.Flush(nil, 0)
+		server.Open(nil, hello)
+		if i%2 == 0 {
+			client.Abort(nil)
+			server.Abort(nil)
+		} else {
+			client.TransportEOF()
+			server.TransportEOF()
+		}
+	}
+	for start := time.Now(); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			stacks := make([]byte, 64<<10)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before,
+				stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+	runtime.KeepAlive(kept)
+}
+
+// TestEndsEverywhere ends both engines after each number of datagrams, in three ways. No goroutine may remain, which
+// the bubble checks, and errors must say what has ended the engine.
+func TestEndsEverywhere(t *testing.T) {
+	errTest := errors.New("test")
+	ways := map[string]func(e *Engine) error{
+		"Abort":        func(e *Engine) error { e.Abort(errTest); return errTest },
+		"AbortNil":     func(e *Engine) error { e.Abort(nil); return bio.ErrAborted },
+		"TransportEOF": func(e *Engine) error { e.TransportEOF(); return bio.ErrTruncated },
+	}
+	for name, end := range ways {
+		for datagrams := range 8 {
+			t.Run(fmt.Sprintf("%s/%d", name, datagrams), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, server := certSetup(t, ecKey).makePair(t)
+					for i := range datagrams {
+						from, to := client, server
+						if i%2 == 1 {
+							from, to = server, client
+						}
+						from.Flush(nil, 0)
+						synctest.Wait()
+						for more := true; more; {
+							var d []byte
+							d, more = from.Flush(nil, 0)
+							to.Open(nil, d)
+						}
+						synctest.Wait()
+					}
+					for _, e := range []*Engine{client, server} {
+						want := end(e)
+						_, _, openErr := e.Open(nil, noise(20))
+						_, _, sealErr := e.Seal(nil, noise(20))
+						_, _, batchErr := e.OpenBatch(nil, noise(20), 10)
+						_, tickErr := e.Tick(time.Now())
+						all := []error{openErr, sealErr, batchErr, tickErr, e.CloseWrite(), e.TransportEOF()}
+						for _, err := range all {
+							if !errors.Is(err, want) {
+								t.Errorf("a call of the %v returns %v, want %v", e.role, err, want)
+							}
+						}
+						if e.State().Phase != bio.PhaseFailed {
+							t.Errorf("the %v is in phase %v", e.role, e.State().Phase)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestMute has pion write after its connection was taken over: nothing of it gets out.
+func TestMute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := certSetup(t, ecKey)
+		l := s.dial(t, &network{})
+		mem := map[*end]*memConn{l.client: l.client.mem, l.server: l.server.mem}
+		l.handshake(t)
+		for _, e := range l.ends() {
+			if n, err := mem[e].WriteTo(noise(100), nil); n != 100 || err != nil {
+				t.Errorf("WriteTo after the hand-over: %d, %v", n, err)
+			}
+			time.Sleep(time.Hour)
+			if out, _ := e.Flush(nil, 0); len(out) > 0 {
+				t.Errorf("the %s sends %x", e.name, out)
+			}
+		}
+	})
+}
+
+// TestTooLong refuses a message that does not fit one record, whole, and goes on.
+func TestTooLong(t *testing.T) {
+	client, server := benchPair(t, certSetup(t, ecKey))
+	for _, size := range []int{MaxMessage + 1, 20_000, 70_000} {
+		out, n, err := client.Seal([]byte("dst"), noise(size))
+		var long *TooLongError
+		if string(out) != "dst" || n != 0 || !errors.As(err, &long) || !errors.Is(err, frame.ErrTooLarge) {
+			t.Fatalf("Seal of %d bytes: %d, %v", size, n, err)
+		}
+		if long.Limit != MaxMessage || long.Len != size {
+			t.Errorf("the error says %d, limit %d", long.Len, long.Limit)
+		}
+		if _, _, _, err := client.SealBatch(nil, [][]byte{noise(size)}); !errors.As(err, &long) {
+			t.Errorf("SealBatch of %d bytes: %v", size, err)
+		}
+	}
+	d, _, err := client.Seal(nil, noise(MaxMessage))
+	check(t, err)
+	if got, _, err := server.Open(nil, d); err != nil || !bytes.Equal(got, noise(MaxMessage)) {
+		t.Errorf("the longest message: %d bytes, %v", len(got), err)
+	}
+}
+
+// TestBatch seals and opens batches of all shapes.
+func TestBatch(t *testing.T) {
+	for _, cid := range []int{0, 8} {
+		client, server := benchPair(t, certSetup(t, ecKey).both(func(o *Options) { o.CIDLen = cid }))
+		over := client.Overhead()
+		server.Open(nil, nil) // what came with the handshake
+		for _, test := range []struct {
+			name    string
+			sizes   []int
+			taken   int
+			segment int
+		}{
+			{"none", nil, 0, 0},
+			{"one", []int{100}, 1, 100},
+			{"equal", []int{100, 100, 100}, 3, 100},
+			{"a short last", []int{100, 100, 40}, 3, 100},
+			{"behind a short one", []int{100, 40, 100}, 2, 100},
+			{"a longer one", []int{100, 100, 101, 100}, 2, 100},
+			{"an overlong one", []int{100, MaxMessage + 1}, 1, 100},
+			{"the most", slicesRepeat(1000, 64), 64, 1000},
+		} {
+			var messages [][]byte
+			for i, size := range test.sizes {
+				messages = append(messages, noise(size + i)[i:])
+			}
+			out, segment, n, err := client.SealBatch([]byte("dst"), messages)
+			if err != nil || n != test.taken || n > 0 && segment != test.segment+over {
+				t.Errorf("%s: %d taken, segment %d, %v", test.name, n, segment, err)
+				continue
+			}
+			got, st, err := server.OpenBatch(nil, out[3:], segment)
+			if err != nil || len(got) != n || st.Consumed != len(out)-3 {
+				t.Errorf("%s: OpenBatch returns %d messages of %d, %+v, %v", test.name, len(got), n, st, err)
+				continue
+			}
+			for i := range got {
+				if !bytes.Equal(got[i], messages[i]) {
+					t.Errorf("%s: message %d has changed", test.name, i)
+				}
+			}
+			if st.Events.Has(EventNewest) != (cid > 0 && n > 0) {
+				t.Errorf("%s: events %b", test.name, st.Events)
+			}
+		}
+	}
+}
+
+func slicesRepeat(v, n int) (list []int) {
+	for range n {
+		list = append(list, v)
+	}
+	return list
+}
+
+// TestAllocations holds Seal and Open to what they cost.
+func TestAllocations(t *testing.T) {
+	for _, cid := range []int{0, 8} {
+		for _, id := range []uint16{suites[0].id, suites[2].id, suites[4].id} {
+			s := certSetup(t, ecKey).suite(id).both(func(o *Options) { o.CIDLen = cid })
+			client, server := benchPair(t, s)
+			p, wire, plain := noise(1350), make([]byte, 0, 2048), make([]byte, 0, 2048)
+			batch, opened := [][]byte{p, p, p}, make([][]byte, 0, 3)
+			room := make([]byte, 0, 8192)
+			allocs := testing.AllocsPerRun(100, func() {
+				d, _, _ := client.Seal(wire, p)
+				got, _, err := server.Open(plain, d)
+				d, segment, _, _ := client.SealBatch(room, batch)
+				list, _, _ := server.OpenBatch(opened, d, segment)
+				if len(got) != len(p) || err != nil || len(list) != 3 {
+					t.Fatal(len(got), err, len(list))
+				}
+			})
+			if allocs > 0 {
+				t.Errorf("%#04x with connection IDs of %d bytes: %v allocations", id, cid, allocs)
+			}
+		}
+	}
+}
+
+// TestClose closes in both orders; what the peer sends after its close_notify is not delivered.
+func TestClose(t *testing.T) {
+	client, server := benchPair(t, certSetup(t, ecKey))
+	late, _, _ := client.Seal(nil, []byte("late"))
+	check(t, client.CloseWrite())
+	alert, _ := client.Flush(nil, 0)
+	if _, st, err := server.Open(nil, alert); err != nil || !st.Events.Has(bio.EventPeerClosed) {
+		t.Fatalf("close_notify: %+v, %v", st, err)
+	}
+	if got, st, err := server.Open(nil, late); len(got) > 0 || err != nil || st.Consumed != len(late) {
+		t.Errorf("after close_notify: %q, %+v, %v", got, st, err)
+	}
+	if got, _, err := server.OpenBatch(nil, late, 0); len(got) > 0 || err != nil || server.Stats().AfterClosed != 2 {
+		t.Errorf("after close_notify: %q, %v, %+v", got, err, server.Stats())
+	}
+	check(t, server.TransportEOF())
+	check(t, server.CloseWrite())
+	if server.State().Phase != bio.PhaseClosed || client.State().Phase != bio.PhaseOpen {
+		t.Errorf("phases: server %v, client %v", server.State().Phase, client.State().Phase)
+	}
+	if err := client.TransportEOF(); !errors.Is(err, bio.ErrTruncated) {
+		t.Errorf("the end of the carrier without close_notify: %v", err)
+	}
+}
+
+// TestQueueIsBounded has a client ask for as long as it may, and flushes nothing.
+func TestQueueIsBounded(t *testing.T) {
+	client, server := benchPair(t, certSetup(t, ecKey))
+	for range 5000 {
+		request := server.tx.seal(nil, typeHandshake, message(msgHelloRequest, 7, 0, 0, nil))
+		if _, st, err := client.Open(nil, request); err != nil || st.Out > maxQueued {
+			t.Fatalf("%+v, %v", st, err)
+		}
+	}
+	if lost := client.Stats().OutputLost; lost == 0 {
+		t.Error("nothing was lost: the bound was not reached")
+	}
+}
