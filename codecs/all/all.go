@@ -4,6 +4,8 @@
 package all
 
 import (
+	_ "github.com/encase-tls/encase/codecs/capwap"
+	_ "github.com/encase-tls/encase/codecs/channeldata"
 	_ "github.com/encase-tls/encase/codecs/cobs"
 	_ "github.com/encase-tls/encase/codecs/hdlc"
 	_ "github.com/encase-tls/encase/codecs/length"

@@ -75,8 +75,8 @@ type Options struct {
 	Lossy bool // drop what is no frame, instead of refusing it
 }
 
-// New returns the Maker of the codec that o describes. With Lossy, the codec that decodes has a method
-// Dropped() uint64, which tells how many frames it has dropped.
+// New returns the Maker of the codec that o describes. The codec that decodes, see [frame.CodecsOf], has a
+// method Dropped() uint64, which tells how many frames it has dropped.
 func New(o Options) (frame.Maker, error) {
 	switch {
 	case o.CRC != 0 && o.CRC != 16 && o.CRC != 32:

@@ -37,9 +37,7 @@ func codec(tb testing.TB, arg string) frame.StreamCodec {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	send, _ := m.(interface {
-		Codecs() (send, recv frame.Codec)
-	}).Codecs()
+	send, _, _ := frame.CodecsOf(m)
 	return send.(frame.StreamCodec)
 }
 

@@ -88,8 +88,8 @@ type Options struct {
 	Lossy  bool   // drop what is no frame, instead of refusing it
 }
 
-// New returns the Maker of the codec that o describes. The codec that decodes has a method Dropped() uint64, which
-// tells how many frames it has taken for noise.
+// New returns the Maker of the codec that o describes. The codec that decodes, see [frame.CodecsOf], has a
+// method Dropped() uint64, which tells how many frames it has taken for noise.
 func New(o Options) (frame.Maker, error) {
 	switch {
 	case o.FCS != 0 && o.FCS != 16 && o.FCS != 32:

@@ -60,7 +60,8 @@ func write(dir string) error {
 
 // allVectors returns those of every codec.
 func allVectors() []vector {
-	return slices.Concat(cobsVectors(), hdlcVectors(), lengthVectors(), slipVectors(), websocketVectors())
+	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), hdlcVectors(), lengthVectors(),
+		slipVectors(), websocketVectors())
 }
 
 // files returns the contents of all files by name.

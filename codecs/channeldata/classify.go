@@ -1,0 +1,50 @@
+package channeldata
+
+// A Protocol is one of those that share a port with each other.
+type Protocol uint8
+
+// The protocols that the first byte of a datagram tells apart.
+const (
+	Unknown     Protocol = iota
+	STUN                 // with it TURN's requests and indications
+	ZRTP                 //
+	DTLS                 // by itself
+	ChannelData          // or QUIC, where no TURN server is known to send from that address
+	QUIC                 //
+	RTP                  // or RTCP
+)
+
+// String returns the name in lower case.
+func (p Protocol) String() string {
+	names := [...]string{"unknown", "stun", "zrtp", "dtls", "channeldata", "quic", "rtp"}
+	if int(p) < len(names) {
+		return names[p]
+	}
+	return "unknown"
+}
+
+// Classify returns the protocol of a datagram by its first byte, for a port on which several are spoken. It looks at
+// nothing else: whether a datagram is what it seems to be is for that protocol to find out.
+//
+// https://www.rfc-editor.org/rfc/rfc7983.html#section-7 and its update,
+// https://www.rfc-editor.org/rfc/rfc9443.html#section-2
+func Classify(datagram []byte) Protocol {
+	if len(datagram) == 0 {
+		return Unknown
+	}
+	switch v := datagram[0]; {
+	case v <= 3:
+		return STUN
+	case v >= 16 && v <= 19:
+		return ZRTP
+	case v >= 20 && v <= 63:
+		return DTLS
+	case v >= 64 && v <= 79:
+		return ChannelData
+	case v >= 80 && v <= 127 || v >= 192:
+		return QUIC
+	case v >= 128:
+		return RTP
+	}
+	return Unknown
+}
