@@ -27,9 +27,9 @@ import (
 // An Engine is one end of a TLS or DTLS connection. It does no I/O, starts no timer and, unless its stack is documented
 // to, reads no clock. An established TLS engine has no goroutine.
 //
-// One goroutine may call Open while another calls Seal, Flush or CloseWrite; calls of these three must not overlap. What
-// Seal and Flush return must reach the wire in the order of the calls, so hold one lock over call and send. Abort and
-// State may be called at any time. An engine that is given up before its handshake is done must be told so by
+// One goroutine may call Open while another calls Seal, Flush or CloseWrite; calls of these three must not overlap.
+// What Seal and Flush return must reach the wire in the order of the calls, so hold one lock over call and send. Abort
+// and State may be called at any time. An engine that is given up before its handshake is done must be told so by
 // TransportEOF or Abort, or what it suspended stays.
 type Engine interface {
 	// Open takes src, bytes from the peer (TLS: any part of the stream; DTLS: exactly one datagram), and appends the

@@ -114,7 +114,8 @@ func (m *memConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// takeQueue moves what is queued to record: it was sealed before. Nothing is written meanwhile, crypto/tls sees to that.
+// takeQueue moves what is queued to record: it was sealed before. Nothing is written meanwhile, crypto/tls sees to
+// that.
 func (m *memConn) takeQueue() {
 	if m.nQueued.Load() == 0 {
 		return

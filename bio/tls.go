@@ -128,8 +128,8 @@ func overhead(cs *tls.ConnectionState) (least, most int) {
 		tls13    = recordHeaderLen + 1 + 16 // content type, tag
 		gcm12    = recordHeaderLen + 8 + 16 // explicit nonce, tag
 		chacha12 = recordHeaderLen + 16
-		cbcLeast = recordHeaderLen + 16 + 20 + 1 // IV, MAC, padding
-		cbcMost  = recordHeaderLen + 16 + 32 + 16
+		oldLeast = recordHeaderLen + 20           // RC4: the MAC alone
+		oldMost  = recordHeaderLen + 16 + 32 + 16 // AES-CBC with SHA-256: IV, MAC, padding
 	)
 	if cs.Version == tls.VersionTLS13 {
 		return tls13, tls13 // the record of a peer that pads adds more
@@ -142,5 +142,5 @@ func overhead(cs *tls.ConnectionState) (least, most int) {
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
 		return gcm12, gcm12
 	}
-	return cbcLeast, cbcMost
+	return oldLeast, oldMost
 }

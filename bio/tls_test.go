@@ -86,7 +86,8 @@ func wantAlert(t *testing.T, who string, err error, sent bool, code tls.AlertErr
 		return
 	}
 	if alert.Sent != sent || alert.Alert != code && !(sent && alert.Alert == 0) {
-		t.Errorf("the %s's error says sent %v, alert %d (%v), want %v, %d", who, alert.Sent, alert.Alert, err, sent, code)
+		t.Errorf("the %s's error says sent %v, alert %d, want %v, %d: %v",
+			who, alert.Sent, alert.Alert, sent, code, err)
 	}
 }
 

@@ -24,7 +24,7 @@ var commonRules = []rule{
 	{"HalfClose", 0, checkHalfClose,
 		"CloseWrite queues the close_notify alert; reading goes on. Calling it again does nothing."},
 	{"Concurrent", 0, checkConcurrent,
-		"One goroutine may call Open while another calls Seal or Flush. State may be called at any time."},
+		"One goroutine may call Open while another calls Seal, Flush or CloseWrite. State may be called at any time."},
 }
 
 // sizes of messages: around the borders of small things, and more than one record.

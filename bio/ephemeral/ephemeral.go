@@ -1,6 +1,6 @@
-// Package ephemeral makes certificates that live in memory and as long as the program: for a demonstration, an example or
-// a test, where a file would only be in the way. Its keys are ECDSA P-256. Nothing in it is fit to protect what matters:
-// whoever can read the program's memory is the certificate authority.
+// Package ephemeral makes certificates that live in memory and as long as the program: for a demonstration, an example
+// or a test, where a file would only be in the way. Its keys are ECDSA P-256. Nothing in it is fit to protect what
+// matters: whoever can read the program's memory is the certificate authority.
 package ephemeral
 
 import (
@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -89,8 +90,16 @@ func (a *Authority) WriteFiles(dir string, certs map[string]tls.Certificate) err
 	return nil
 }
 
+// writePEM gives the file its mode before its contents: an old file may be readable by more.
 func writePEM(path string, mode os.FileMode, kind string, der []byte) error {
-	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	if err = f.Chmod(mode); err == nil {
+		err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
+	}
+	return errors.Join(err, f.Close())
 }
 
 func template(name string) *x509.Certificate {
