@@ -59,9 +59,9 @@ func crc32Of(polynomial uint32) func() summer {
 	}
 }
 
-// crc16 computes a CRC of 16 bits, eight bytes at a step: tables[k] holds what each value of a byte leaves behind when k
-// zero bytes follow it. The register is shifted to the right. A CRC that is defined with a shift to the left is computed
-// with the two bytes of register and tables exchanged, which is the same.
+// crc16 computes a CRC of 16 bits, eight bytes at a step: tables[k] holds what each value of a byte leaves behind when
+// k zero bytes follow it. The register is shifted to the right. A CRC that is defined with a shift to the left is
+// computed with the two bytes of register and tables exchanged, which is the same.
 type crc16 struct {
 	tables         [8][256]uint16
 	initial, final uint16 // final is added to the result
@@ -132,8 +132,7 @@ func sum16(p []byte) uint64 {
 	var rest [8]byte
 	copy(rest[:], p)
 	s, carry = bits.Add64(s, binary.BigEndian.Uint64(rest[:]), carry)
-	s, carry = bits.Add64(s, 0, carry)
-	s += carry
+	s += carry // does not overflow: s is never all ones when there is a carry
 	for s > 0xffff {
 		s = s>>16 + s&0xffff
 	}

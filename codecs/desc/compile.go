@@ -10,9 +10,9 @@ import (
 
 // A program is a description made ready for one direction. It does not change: codecs share it.
 //
-// A frame is three runs of bytes of fixed length, header, trailer and closing, with the payload behind the first and the
-// padding behind the second. Each has a template that is copied into the frame, with zeros where it differs from frame to
-// frame; a short list of writes fills these in. The bits that a reader requires are compared in words.
+// A frame is three runs of bytes of fixed length, header, trailer and closing, with the payload behind the first and
+// the padding behind the second. Each has a template that is copied into the frame, with zeros where it differs from
+// frame to frame; a short list of writes fills these in. The bits that a reader requires are compared in words.
 type program struct {
 	runs  [3]run
 	fixed int // length of all runs

@@ -1,5 +1,5 @@
-// Package desc makes codecs from descriptions. A description is a small text, one line for each field of a header and of
-// a trailer: its name, its width in bits, and what it means.
+// Package desc makes codecs from descriptions. A description is a small text, one line for each field of a header and
+// of a trailer: its name, its width in bits, and what it means.
 //
 //	magic     16  = 0xd71e       # written, and required when reading
 //	flags     4   any 0          # written, ignored when reading
@@ -74,10 +74,11 @@ type Description struct {
 }
 
 // Parse reads a description. name is what messages call it, such as the path of its file. values are what the
-// configuration gives for fields that ask for it, numbers as in descriptions; nil stands for none. text is not retained.
+// configuration gives for fields that ask for it, numbers as in descriptions; nil stands for none. text is not
+// retained.
 //
-// An error is of type [Mistakes] if the description is wrong, and then tells everything that is. Otherwise the codec that
-// it describes breaks one of the rules in package codecs/check: what Parse accepts, all of them hold for.
+// An error is of type [Mistakes] if the description is wrong, and then tells everything that is. Otherwise the codec
+// that it describes breaks one of the rules in package codecs/check: what Parse accepts, all of them hold for.
 func Parse(name string, text []byte, values map[string]string) (*Description, error) {
 	d, err := compile(name, text, values)
 	if err != nil {
@@ -105,8 +106,8 @@ func compile(name string, text []byte, values map[string]string) (*Description, 
 	return d, nil
 }
 
-// admit checks the rules of the contract, all but those that count allocations: these measure the whole process, which may
-// be a busy one, and no description can change what the codec allocates.
+// admit checks the rules of the contract, all but those that count allocations: these measure the whole process, which
+// may be a busy one, and no description can change what the codec allocates.
 func (d *Description) admit() error {
 	var broken []error
 	for _, rule := range check.Rules() {
@@ -144,7 +145,8 @@ func (d *Description) codec(sender frame.Role) frame.Codec {
 // Name returns the name that Parse was given.
 func (d *Description) Name() string { return d.name }
 
-// Fields returns the fields, the payload and the padding among them, in the order of the frame. The slice is the caller's.
+// Fields returns the fields, the payload and the padding among them, in the order of the frame. The slice is the
+// caller's.
 func (d *Description) Fields() []Field { return slices.Clone(d.fields) }
 
 // parseSpec makes the Maker of the argument of a spec.

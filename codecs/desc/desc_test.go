@@ -84,12 +84,15 @@ func codecOf(tb testing.TB, d *desc.Description, sender frame.Role) frame.Codec 
 	return client
 }
 
-// encode returns the frame of payload.
+// encode returns the frame of payload, made in a buffer that has been used before.
 func encode(tb testing.TB, c frame.Codec, payload []byte) []byte {
 	tb.Helper()
 	l := c.Limits()
-	b := frame.NewBuf(l.Head, payload, l.Tail)
-	if err := c.Encode(b); err != nil {
+	full := bytes.Repeat([]byte{0xa5}, l.Head+len(payload)+l.Tail)
+	copy(full[l.Head:], payload)
+	var b frame.Buf
+	b.Borrow(full, l.Head, l.Head+len(payload))
+	if err := c.Encode(&b); err != nil {
 		tb.Fatal(err)
 	}
 	return b.Bytes()
@@ -195,7 +198,8 @@ func TestCountKeepsItsPlace(t *testing.T) {
 		}
 	}
 	d, _ = protocol(t, "cotp")
-	if err := codecOf(t, d, frame.Client).Encode(frame.NewBuf(16, make([]byte, 1025), 0)); !errors.Is(err, frame.ErrTooLarge) {
+	err := codecOf(t, d, frame.Client).Encode(frame.NewBuf(16, make([]byte, 1025), 0))
+	if !errors.Is(err, frame.ErrTooLarge) {
 		t.Fatalf("1025 bytes with a max of 1024: %v", err)
 	}
 }
@@ -212,6 +216,21 @@ func TestNarrowFields(t *testing.T) {
 		if got := hex.EncodeToString(encode(t, c, nil)); got != want {
 			t.Errorf("frame %d: %s, want %s", i, got, want)
 		}
+	}
+}
+
+// A constant that begins in the last byte of the length is looked at as far as it is there.
+func TestFrameLenOfHalfAConstant(t *testing.T) {
+	d, err := desc.Compile("half", []byte("n 4 len payload\nend 12 = 0x801\npayload\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := codecOf(t, d, frame.Client).(frame.StreamCodec)
+	if n, err := c.FrameLen([]byte{0x38}); n != 5 || err != nil {
+		t.Errorf("the first byte of a frame of 5: %d, %v", n, err)
+	}
+	if _, err := c.FrameLen([]byte{0x39}); !errors.Is(err, frame.ErrMalformed) {
+		t.Errorf("a byte with a wrong bit: %v", err)
 	}
 }
 
@@ -268,11 +287,11 @@ func TestSpecRefused(t *testing.T) {
 		"desc":                                  "no description is named",
 		"desc:testdata/none":                    "cannot read the description: open testdata/none: no such file",
 		"desc:testdata":                         "cannot read the description",
-		"desc:testdata/vxlan.frame":             `testdata/vxlan.frame:6:21: the configuration gives no value "vni" (it gives: none)`,
+		"desc:testdata/vxlan.frame":             `vxlan.frame:6:21: the configuration gives no value "vni" (it gives: none)`,
 		"desc:testdata/vxlan.frame,vni":         `bad value "vni"`,
 		"desc:testdata/vxlan.frame,vni=1,vni=2": `bad value "vni=2"`,
 		"desc:testdata/vxlan.frame,=1":          `bad value "=1"`,
-		"desc:testdata/vxlan.frame,vni=1,vin=2": `testdata/vxlan.frame: the configuration gives a value "vin", which no field uses`,
+		"desc:testdata/vxlan.frame,vni=1,vin=2": `vxlan.frame: the configuration gives a value "vin", which no field uses`,
 		"desc:a 8 = 1;b 0 = 1;payload":          `desc: inline:2:3: bad width "0" (allowed: 1 to 64 bits)`,
 		"desc:" + long:                          "the description has 65537 bytes (allowed: 65536)",
 	} {
@@ -298,7 +317,8 @@ func TestFields(t *testing.T) {
 	}
 	fcs := fields[7]
 	if m := fcs.Meaning; m.First != 1 || m.Last != 6 || m.Algorithm != "crc16-x25" ||
-		m.Text != "crc16-x25 over address to payload" || fcs.Offset != 0 || fcs.Bits != 16 || !fcs.LittleEndian || fcs.Line != 9 {
+		m.Text != "crc16-x25 over address to payload" ||
+		fcs.Offset != 0 || fcs.Bits != 16 || !fcs.LittleEndian || fcs.Line != 9 {
 		t.Errorf("fcs is %+v", fcs)
 	}
 	if m := fields[1].Meaning; m.Consts != [2]desc.Const{{Value: 1, Required: true}, {Value: 0xff, Required: true}} {

@@ -8,9 +8,9 @@ import (
 // rowBits is the width of a diagram.
 const rowBits = 32
 
-// Diagram returns a picture of the frame as RFCs have it, 32 bits to a row. Fields whose names do not fit their boxes are
-// shown as a letter, explained below the picture. What stands behind the payload is drawn from the left edge, wherever
-// the payload ends.
+// Diagram returns a picture of the frame as RFCs have it, 32 bits to a row. Fields whose names do not fit their boxes
+// are shown as a letter, explained below the picture. What stands behind the payload is drawn from the left edge,
+// wherever the payload ends.
 func (d *Description) Diagram() string {
 	g := diagram{taken: map[string]bool{}}
 	for _, f := range d.fields {

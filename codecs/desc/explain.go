@@ -19,8 +19,8 @@ type FieldValue struct {
 // missing is what is wrong with a field that the frame is too short for, or that cannot be found.
 const missing = "missing"
 
-// Explain takes a frame apart, whatever it is, for a person to read: it returns one value for each of Fields. It takes the
-// frame as one that the client sent, or as one that the server sent if less of it is wrong then. A frame in which
+// Explain takes a frame apart, whatever it is, for a person to read: it returns one value for each of Fields. It takes
+// the frame as one that the client sent, or as one that the server sent if less of it is wrong then. A frame in which
 // nothing is wrong is one that a reader accepts, apart from a count that is checked: Explain knows no other frame.
 //
 // b is neither changed nor retained.

@@ -235,7 +235,8 @@ func (p *parser) checkPad() {
 	}
 }
 
-// checkValues refuses values that nothing uses: their names may be misspelt. Lines that were not understood may use any.
+// checkValues refuses values that nothing uses: their names may be misspelt. Lines that were not understood may use
+// any.
 func (p *parser) checkValues() {
 	if p.incomplete {
 		return

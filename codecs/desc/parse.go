@@ -213,7 +213,8 @@ func (l *line) fieldLine(e *entry) bool {
 }
 
 func (l *line) badName(w word) {
-	l.failAt(w, badName, "bad name %q (allowed: a letter, then letters, digits, - and _; at most %d bytes)", w.text, maxName)
+	l.failAt(w, badName, "bad name %q (allowed: a letter, then letters, digits, - and _; at most %d bytes)", w.text,
+		maxName)
 }
 
 func validName(s string) bool {
@@ -226,7 +227,8 @@ func validName(s string) bool {
 	return s != "" && len(s) <= maxName
 }
 
-// width takes the width and reports whether there is a word for it. If it is bad, the rest of the line is still looked at.
+// width takes the width and reports whether there is a word for it. If it is bad, the rest of the line is still looked
+// at.
 func (l *line) width(e *entry) bool {
 	e.unsized = true
 	w, ok := l.next("the width in bits")

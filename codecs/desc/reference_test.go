@@ -177,8 +177,8 @@ func (r *reference) limits() (base, most int) {
 	return base, most
 }
 
-// frame returns the frame number k of the sender. Fields that the reader ignores are as in like, if it is that long, and so
-// are those that nobody can know; when all is false, only the latter.
+// frame returns the frame number k of the sender. Fields that the reader ignores are as in like, if it is that long,
+// and so are those that nobody can know; when all is false, only the latter.
 func (r *reference) frame(sender string, k uint64, payload []byte, like string, all bool) string {
 	parts := make([]string, len(r.lines))
 	at := 0
@@ -332,7 +332,8 @@ func (r *reference) lengthAt() (int, *refLine) {
 	return 0, nil
 }
 
-// frameLen returns the length of the frame that p begins, 0 if it cannot be told, and whether the frame is possible so far.
+// frameLen returns the length of the frame that p begins, 0 if it cannot be told, and whether the frame is possible so
+// far.
 func (r *reference) frameLen(sender string, p []byte) (int, bool) {
 	from, l := r.lengthAt()
 	front := (from + l.width + 7) / 8
@@ -392,7 +393,8 @@ var refSums = map[string]func(string) uint64{
 	},
 }
 
-// refCRC divides polynomials as the textbook does: the bits of each byte first to last, or last to first when reflected.
+// refCRC divides polynomials as the textbook does: the bits of each byte first to last, or last to first when
+// reflected.
 func refCRC(width int, polynomial, initial uint64, reflected bool, final uint64) func(string) uint64 {
 	return func(s string) uint64 {
 		r, top := initial, uint64(1)<<(width-1)

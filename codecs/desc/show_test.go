@@ -97,7 +97,8 @@ func TestDiagramShowsAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, legend, _ := strings.Cut(d.Diagram(), "\n\n")
-	if n := strings.Count(legend, "\n"); n != 80 || strings.Contains(legend, "a  flag") || !strings.Contains(legend, "*  flag79\n") {
+	n := strings.Count(legend, "\n")
+	if n != 80 || strings.Contains(legend, "a  flag") || !strings.Contains(legend, "*  flag79\n") {
 		t.Errorf("%d lines:\n%s", n, legend)
 	}
 }
@@ -116,7 +117,8 @@ func TestExplain(t *testing.T) {
 				"length@32=0x1a(says that the frame has 26 bytes, it has 25) session@64=0xcafef00d seq@96=0x1 " +
 				"payload@128=0x9 check(missing)"},
 		{"d71e10010000001300000000000000ff",
-			"magic@0=0xd71e version@16=0x1 flags@20=0x0 type@24=0x1 length@32=0x13(out of range: 20 to 2147483391 are possible) " +
+			"magic@0=0xd71e version@16=0x1 flags@20=0x0 type@24=0x1 " +
+				"length@32=0x13(out of range: 20 to 2147483391 are possible) " +
 				"session@64=0x0(must be 0xcafef00d) seq@96=0xff payload@128=0x0 check(missing)"},
 		{"d71e20", "magic@0=0xd71e version@16=0x2(must be 0x1) flags@20=0x0 type(missing) length(missing) session(missing) " +
 			"seq(missing) payload(missing) check(missing)"},

@@ -43,8 +43,8 @@ func newSlot(offset, width int, littleEndian bool) slot {
 	return s
 }
 
-// put writes v, which fits. p begins where the part does, and the bits of the slot are zero, except that a checksum, which
-// has a way of its own, is overwritten.
+// put writes v, which fits. p begins where the part does, and the bits of the slot are zero, except that a checksum,
+// which has a way of its own, is overwritten.
 func (s *slot) put(p []byte, v uint64) {
 	p = p[s.off:]
 	switch s.way {
