@@ -43,15 +43,19 @@ type Conn struct {
 	cancel  context.CancelCauseFunc
 
 	readDeadline, writeDeadline *deadline
-	arming                      sync.Mutex            // one SetReadDeadline of the carrier at a time
 	over                        atomic.Pointer[error] // mach has ended, of itself; nil in it: in good order
+
+	arming    sync.Mutex // one SetReadDeadline of the carrier at a time; guards the next two
+	listening bool       // nobody reads, but the machine wants to hear the peer
+	linger    time.Time  // for how long after Close
 
 	writing sync.Mutex // one Write at a time
 	out     sender
 
-	reading  sync.Mutex // one Read at a time
-	plain    *frame.Buf // opened, not yet read; nil if empty
-	readErr  error      // what follows plain
+	reading  chan struct{} // full while somebody reads; guards what follows
+	plain    *frame.Buf    // opened, not yet read; nil if empty
+	readErr  error         // what follows plain
+	deaf     bool          // the carrier has ended
 	events   []frame.Event
 	unframed bool // the carrier knows of raw
 
@@ -60,7 +64,7 @@ type Conn struct {
 }
 
 func newConn(carrier Carrier, cfg *Config, role frame.Role) *Conn {
-	c := &Conn{carrier: carrier, cfg: cfg, role: role, shaken: make(chan struct{})}
+	c := &Conn{carrier: carrier, cfg: cfg, role: role, shaken: make(chan struct{}), reading: make(chan struct{}, 1)}
 	c.readDeadline, c.writeDeadline = newDeadline(), newDeadline()
 	c.quit, c.cancel = context.WithCancelCause(context.Background())
 	_, c.polls = carrier.(pollCarrier)
@@ -142,13 +146,13 @@ func (c *Conn) Close() error {
 	if !c.closing.CompareAndSwap(false, true) {
 		return net.ErrClosed
 	}
+	until := time.Now().Add(c.cfg.lingers())
+	c.setLinger(until)
 	c.cancel(net.ErrClosed)
-	c.armRead()
-	data, err := c.farewell()
+	data, err := c.farewell(until)
 	c.abort(net.ErrClosed)
-	if isClosed(c.shaken) && c.reading.TryLock() {
-		c.dropPlain() // else the Read that is under way does
-		c.reading.Unlock()
+	if isClosed(c.shaken) && c.lockReading(closedNow) {
+		c.unlockReading() // else whoever is reading drops what is left
 	}
 	if err != nil || data == 0 {
 		return err
@@ -157,22 +161,20 @@ func (c *Conn) Close() error {
 }
 
 // farewell says goodbye and waits until what was written has left. It returns a mark behind what was written.
-func (c *Conn) farewell() (data int, err error) {
+func (c *Conn) farewell(until time.Time) (data int, err error) {
 	if !isClosed(c.shaken) {
 		return 0, nil // nothing was written
 	}
-	until := time.Now().Add(c.cfg.linger())
-	if !c.open.Load() {
-		c.out.drain(until) // an alert
-		return 0, nil
+	if c.open.Load() {
+		data, err = c.out.mark()
+		held := c.out.backlog() > 0
+		c.out.closeWrite(c.eng)
+		c.out.drain(until)
+		if held {
+			data, _ = c.out.mark()
+		}
+		c.out.end()
 	}
-	data, err = c.out.mark()
-	c.out.closeWrite(c.eng)
-	if c.out.backlog() > 0 && !c.polls {
-		c.listen(until)
-		data, _ = c.out.mark()
-	}
-	c.out.end()
 	c.out.drain(until)
 	return data, err
 }
@@ -183,7 +185,7 @@ func (c *Conn) undelivered(data int) error {
 	const returning = time.Second // for a Send that was under way: it then tells how much it took
 	c.out.drain(time.Now().Add(returning))
 	sent, err := c.out.sentTo(data)
-	switch limit := c.cfg.linger(); {
+	switch limit := c.cfg.lingers(); {
 	case sent:
 		return nil
 	case err != net.ErrClosed:
@@ -194,24 +196,6 @@ func (c *Conn) undelivered(data int) error {
 		return fmt.Errorf("wrap: closed with data unsent: the peer did not take it within %v: %w", limit, os.ErrDeadlineExceeded)
 	}
 	return nil
-}
-
-// listen hears the peer until the machine holds nothing back. It is for Close: Reads have ended.
-func (c *Conn) listen(until time.Time) {
-	for !c.reading.TryLock() { // a Read is about to return; one whose Config.Side has called Close is not
-		if time.Now().After(until) {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	defer c.reading.Unlock()
-	c.arming.Lock()
-	err := c.carrier.SetReadDeadline(until)
-	c.arming.Unlock()
-	for err == nil && c.out.backlog() > 0 {
-		_, err = c.step(nil)
-		c.dropPlain()
-	}
 }
 
 // abort closes the carrier at once; err is what a handshake under way returns.
@@ -263,15 +247,41 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// armRead sets the carrier's read deadline to the connection's, or to the past if there is nothing more to wait for.
+// armRead sets the carrier's read deadline to that of whoever reads, or to the past if there is nothing more to wait for.
 // During the handshake there is none.
 func (c *Conn) armRead() error {
 	c.arming.Lock()
 	defer c.arming.Unlock()
-	if c.closing.Load() || c.over.Load() != nil {
-		return c.carrier.SetReadDeadline(past)
+	return c.armLocked()
+}
+
+func (c *Conn) armLocked() error {
+	at := c.readDeadline.time()
+	switch {
+	case c.over.Load() != nil:
+		at = past
+	case c.listening:
+		at = c.linger // none before Close
+	case c.closing.Load():
+		at = past
 	}
-	return c.carrier.SetReadDeadline(c.readDeadline.time())
+	return c.carrier.SetReadDeadline(at)
+}
+
+// setLinger ends Reads that wait, and at that time also listening.
+func (c *Conn) setLinger(until time.Time) {
+	c.arming.Lock()
+	defer c.arming.Unlock()
+	c.linger = until
+	c.armLocked()
+}
+
+// setListening says who waits for the carrier.
+func (c *Conn) setListening(on bool) {
+	c.arming.Lock()
+	defer c.arming.Unlock()
+	c.listening = on
+	c.armLocked()
 }
 
 // SetWriteDeadline implements net.Conn. The carrier does not see it: a Write that it ends leaves the connection usable.

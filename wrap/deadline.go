@@ -63,6 +63,13 @@ func (d *deadline) time() time.Time {
 
 func (d *deadline) passed() bool { return isClosed(d.done()) }
 
+// closedNow is for what shall not wait.
+var closedNow = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -82,8 +82,8 @@ func (c *Conn) late(limit time.Duration) error {
 
 // pollHandshake goes on with the handshake over a carrier that does not wait.
 func (c *Conn) pollHandshake() error {
-	c.reading.Lock()
-	defer c.reading.Unlock()
+	c.lockReading(nil)
+	defer c.unlockReading()
 	if isClosed(c.shaken) {
 		return c.failed
 	}
@@ -109,6 +109,7 @@ func (c *Conn) finishHandshake(err error) {
 		c.out.opened(c.eng.Overhead(), c.cfg.MaxRecord)
 		c.open.Store(true)
 		c.armRead()
+		c.out.hear()
 	}
 	close(c.shaken)
 }

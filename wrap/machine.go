@@ -220,6 +220,42 @@ func (s *sender) alarm() {
 	s.wake()
 }
 
+// hear makes sure that the peer is heard while the machine holds something back.
+func (s *sender) hear() {
+	if s.holds == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hearLocked()
+}
+
+func (s *sender) hearLocked() {
+	if s.holds != nil && !s.hearing && s.c.open.Load() && !s.c.polls && s.mustHear() {
+		s.hearing = true
+		go s.c.hear()
+	}
+}
+
+func (s *sender) mustHear() bool {
+	return s.err == nil && s.c.over.Load() == nil && s.backlogLocked() > 0
+}
+
+// holdsBack reports whether the goroutine that hears is still needed; if not, it must end.
+func (s *sender) holdsBack() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hearing = s.mustHear()
+	return s.hearing
+}
+
+// stopHearing says that the goroutine that hears ends. It is called by it, while it is the one that reads.
+func (s *sender) stopHearing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hearing = false
+}
+
 // backlog returns how many bytes the machine holds back.
 func (s *sender) backlog() int {
 	s.mu.Lock()

@@ -17,8 +17,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.awaitHandshake(c.readDeadline.done()); err != nil {
 		return 0, deadlineError(err)
 	}
-	c.reading.Lock()
-	defer c.doneReading()
+	if !c.lockReading(c.readDeadline.done()) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	defer c.unlockReading()
 	if c.closing.Load() {
 		return 0, net.ErrClosed
 	}
@@ -42,17 +44,33 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-func (c *Conn) doneReading() {
+// lockReading makes the caller the one that reads. It waits until then, or until stop, and tells which it was.
+func (c *Conn) lockReading(stop <-chan struct{}) bool {
+	select {
+	case c.reading <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case c.reading <- struct{}{}:
+		return true
+	case <-stop:
+		return false
+	}
+}
+
+func (c *Conn) unlockReading() {
 	if c.closing.Load() {
 		c.dropPlain()
 	}
-	c.reading.Unlock()
+	<-c.reading
 }
 
 func (c *Conn) takePlain(p []byte) int {
 	n := copy(p, c.plain.Bytes())
 	if c.plain.TrimFront(n); c.plain.Len() == 0 {
 		c.dropPlain()
+		c.out.hear() // it may have been too much
 	}
 	return n
 }
@@ -62,6 +80,43 @@ func (c *Conn) dropPlain() {
 		c.plain.Release()
 		c.plain = nil
 	}
+}
+
+// maxHeard is how many bytes of data may be kept while nobody reads.
+const maxHeard = 64 << 10
+
+// hear is a goroutine for a machine that must hear its peer before it can send what it holds back: an acknowledgement, or
+// its turn. It receives while nobody reads, and exists while something is held back.
+func (c *Conn) hear() {
+	for c.out.holdsBack() {
+		c.lockReading(nil)
+		more := c.hearFrame()
+		if !more {
+			c.out.stopHearing()
+		}
+		c.unlockReading()
+		if !more {
+			return
+		}
+	}
+}
+
+// hearFrame receives a frame and keeps the data in it. It returns false if there is nothing more to hear for now.
+func (c *Conn) hearFrame() bool {
+	if c.closing.Load() {
+		c.dropPlain()
+	}
+	before := c.readErr // the end of the peer's data is not that of its frames
+	if c.deaf || before != nil && before != io.EOF || c.plain != nil && c.plain.Len() >= maxHeard {
+		return false
+	}
+	c.setListening(true)
+	_, err := c.step(nil)
+	c.setListening(false)
+	if before != nil {
+		c.readErr = before
+	}
+	return err == nil || err == io.EOF
 }
 
 // step receives one frame and handles what it means. Application data goes to p if it has room for all of it, and
@@ -99,10 +154,19 @@ func (c *Conn) step(p []byte) (n int, err error) {
 			e.Buf.Release()
 		}
 	}
-	if err != nil {
-		c.readErr = c.blamePeer(err)
+	if err != nil && c.readErr == nil {
+		c.refuse(err)
 	}
 	return n, c.readErr
+}
+
+// refuse takes in that a frame was refused: that ends a stream, of which nobody knows where it goes on. A datagram, which
+// anybody may have sent, is dropped.
+func (c *Conn) refuse(err error) {
+	err = c.blamePeer(err)
+	if _, stream := c.carrier.(byteCarrier); stream || !errors.Is(err, frame.ErrMalformed) {
+		c.readErr = err
+	}
 }
 
 // recv gives a frame to the machine and sends what it answers.
@@ -196,15 +260,18 @@ func (c *Conn) afterOpen(st bio.Status) error {
 // recvFailed takes in an error of the carrier.
 func (c *Conn) recvFailed(err error) error {
 	over := c.over.Load()
-	switch {
+	switch timeout := errors.Is(err, os.ErrDeadlineExceeded); {
 	case c.closing.Load():
 		return net.ErrClosed
 	case errors.Is(err, bio.ErrWantRead):
 		return bio.ErrWantRead
-	case errors.Is(err, os.ErrDeadlineExceeded) && over != nil:
-		c.readErr = c.ended(*over)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case timeout && over == nil:
 		return os.ErrDeadlineExceeded
+	}
+	c.deaf = true
+	switch {
+	case over != nil:
+		c.readErr = c.ended(*over)
 	case errors.Is(err, frame.ErrMalformed):
 		c.readErr = c.blamePeer(err)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

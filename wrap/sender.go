@@ -55,6 +55,7 @@ type sender struct {
 	pushed  int           // frames that have ever been in queue
 	gone    int           // those of them that the carrier has taken
 	busy    bool          // somebody is sending
+	hearing bool          // somebody receives as long as the machine holds something back
 	left    time.Time     // when the last frame has left
 	vacant  chan struct{} // closed when there is room again; nil if nobody waits
 	quiet   chan struct{} // closed when all is sent; nil if nobody waits
@@ -211,6 +212,7 @@ func (s *sender) kick() {
 			s.idle()
 		}
 	}
+	s.hearLocked()
 }
 
 // sendNow sends a single frame from here as far as the carrier takes it without waiting. To hand it over to a goroutine
@@ -284,10 +286,7 @@ func (s *sender) idle() {
 	if cap(s.queue) > idleQueue || cap(s.spare) > idleQueue {
 		s.queue, s.spare = nil, nil
 	}
-	if s.quiet != nil {
-		close(s.quiet)
-		s.quiet = nil
-	}
+	s.wake()
 }
 
 // poll moves what is queued to a carrier that does not wait.
@@ -328,13 +327,20 @@ func (s *sender) fail(err error) {
 	s.wake()
 }
 
-// wake wakes a Write that waits, if there is room for it or no hope.
+// wake wakes a Write that waits, if there is room for it or no hope, and a Close, if all is sent or nothing more can be.
 func (s *sender) wake() {
 	if s.vacant != nil && (s.err != nil || s.heldLocked() <= s.c.cfg.writeBuffer()/2) {
 		close(s.vacant)
 		s.vacant = nil
 	}
+	if s.quiet != nil && s.isQuiet() {
+		close(s.quiet)
+		s.quiet = nil
+	}
 }
+
+// isQuiet reports whether nothing is on its way, nor will be.
+func (s *sender) isQuiet() bool { return !s.busy && (s.backlogLocked() == 0 || s.err != nil) }
 
 // die makes it known that nothing can be sent any more.
 func (s *sender) die(err error) {
@@ -382,11 +388,11 @@ func (s *sender) sentTo(mark int) (bool, error) {
 	return s.gone >= mark && s.backlogLocked() == 0, s.err
 }
 
-// drain waits until the queue is empty, at most until then.
+// drain waits until all is with the carrier, at most until then. It does not wait for a carrier that does not.
 func (s *sender) drain(until time.Time) {
 	s.mu.Lock()
 	wait := time.Until(until)
-	if !s.busy || wait <= 0 {
+	if s.isQuiet() || wait <= 0 || s.c.polls {
 		s.mu.Unlock()
 		return
 	}

@@ -66,8 +66,8 @@ type Config struct {
 	HandshakeTimeout, Linger time.Duration
 	WriteBuffer              int
 
-	// Side receives what the peer's protocol carries besides TLS, from the goroutine that reads: it may write to c and
-	// close it, but not read from it. b is valid during the call. nil: it is dropped.
+	// Side receives what the peer's protocol carries besides TLS, while a frame is handled: it may write to c and close
+	// it, but not read from it. b is valid during the call. nil: it is dropped.
 	Side func(c *Conn, b []byte)
 
 	// Trace sees every frame. It is called with locks held, from several goroutines, and must not use the connection.
@@ -160,7 +160,7 @@ func (c *Config) machine(role frame.Role) (frame.Machine, error) {
 func (c *Config) handshakeTimeout() time.Duration {
 	return orDefault(c.HandshakeTimeout, DefaultHandshakeTimeout)
 }
-func (c *Config) linger() time.Duration { return orDefault(c.Linger, DefaultLinger) }
+func (c *Config) lingers() time.Duration { return orDefault(c.Linger, DefaultLinger) }
 
 // orDefault returns d, the default for 0, and 0 for "none".
 func orDefault(d, def time.Duration) time.Duration {
