@@ -34,7 +34,8 @@ type Options struct {
 	MTU int
 	// FlightInterval is the time after which an unanswered flight is sent again; it doubles every time. 0 is a second.
 	FlightInterval time.Duration
-	// HandshakeTimeout is the time from the first datagram to the end of the handshake. 0 is a minute.
+	// HandshakeTimeout is the time from the first datagram to the end of the handshake; the error then wraps
+	// os.ErrDeadlineExceeded. 0 is a minute.
 	HandshakeTimeout time.Duration
 
 	// ReplayWindow is how many sequence numbers before the newest may still arrive: a power of two from 64 to 65536; 0

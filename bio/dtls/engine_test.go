@@ -185,6 +185,90 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestBatchAliases: whoever appends to a message must not change the next.
+func TestBatchAliases(t *testing.T) {
+	client, server := benchPair(t, certSetup(t, ecKey))
+	d, segment, _, err := client.SealBatch(nil, [][]byte{[]byte("first"), []byte("other")})
+	check(t, err)
+	got, _, err := server.OpenBatch(nil, d, segment)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%q, %v", got, err)
+	}
+	_ = append(got[0], noise(50)...) // as much as buf has behind it
+	if string(got[1]) != "other" {
+		t.Errorf("the second message is %q now", got[1])
+	}
+}
+
+// TestReplayWindowOption delays a message by more and more others.
+func TestReplayWindowOption(t *testing.T) {
+	for _, size := range []int{0, 64, 1024, 65536} {
+		client, server := benchPair(t, certSetup(t, ecKey).both(func(o *Options) { o.ReplayWindow = size }))
+		for _, late := range []int{max(size, 64) - 1, max(size, 64)} {
+			delayed, _, err := client.Seal(nil, []byte("late"))
+			check(t, err)
+			client.tx.number += uint64(late - 1)
+			newest, _, err := client.Seal(nil, []byte("newest"))
+			check(t, err)
+			if _, _, err := server.Open(nil, newest); err != nil {
+				t.Fatal(err)
+			}
+			got, _, _ := server.Open(nil, delayed)
+			if taken := len(got) > 0; taken != (late < max(size, 64)) {
+				t.Errorf("window %d: a message that comes %d too late is taken: %v", size, late, taken)
+			}
+		}
+	}
+}
+
+// TestCID finds connections by what their datagrams carry, and the address of the peer by what is newest.
+func TestCID(t *testing.T) {
+	s := certSetup(t, ecKey)
+	next := byte(0)
+	s.serverOpts.CIDLen = 4
+	s.serverOpts.NewCID = func() []byte {
+		next++
+		return []byte{'i', 'd', 0, next}
+	}
+	s.clientOpts.SendCID = true
+	for n := range byte(3) {
+		client, server := benchPair(t, s)
+		want := []byte{'i', 'd', 0, n + 1}
+		if !bytes.Equal(server.LocalCID(), want) || len(client.LocalCID()) > 0 {
+			t.Fatalf("connection IDs: server %q, client %q", server.LocalCID(), client.LocalCID())
+		}
+		server.Open(nil, nil)
+		var datagrams [][]byte
+		for range 3 {
+			d, _, err := client.Seal(nil, []byte("x"))
+			check(t, err)
+			if cid, ok := PeekCID(d, 4); !ok || !bytes.Equal(cid, want) {
+				t.Errorf("PeekCID finds %q, %v, want %q", cid, ok, want)
+			}
+			datagrams = append(datagrams, d)
+		}
+		back, _, err := server.Seal(nil, []byte("x"))
+		check(t, err)
+		if cid, ok := PeekCID(back, 4); ok {
+			t.Errorf("the client, which asked for none, gets %q", cid)
+		}
+		foreign := bytes.Clone(datagrams[2])
+		foreign[cidOffset+3]++
+		for i, step := range []struct {
+			d      []byte
+			newest bool
+		}{{datagrams[1], true}, {datagrams[1], false}, {foreign, false}, {datagrams[0], false}, {datagrams[2], true}} {
+			_, st, err := server.Open(nil, bytes.Clone(step.d))
+			if err != nil || st.Events.Has(EventNewest) != step.newest {
+				t.Errorf("step %d: events %b, %v", i, st.Events, err)
+			}
+		}
+		if _, st, err := client.Open(nil, back); err != nil || st.Events.Has(EventNewest) {
+			t.Errorf("the client: events %b, %v", st.Events, err)
+		}
+	}
+}
+
 func slicesRepeat(v, n int) (list []int) {
 	for range n {
 		list = append(list, v)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,8 @@ type handshake struct {
 	chains     [][]*x509.Certificate
 }
 
-var errTimeout = errors.New("dtls: the handshake took too long")
+// errTimeout is a timeout to whoever asks for one with errors.Is or as a net.Error.
+var errTimeout = fmt.Errorf("dtls: no handshake within Options.HandshakeTimeout: %w", os.ErrDeadlineExceeded)
 
 // newHandshake prepares a handshake; nothing runs yet.
 func newHandshake(s *settings, role frame.Role, mem *memConn, stored func()) (*handshake, error) {
@@ -81,8 +83,7 @@ func (h *handshake) blame(err error, sent *trace, cause error) error {
 	}
 	switch {
 	case errors.Is(cause, errTimeout):
-		return fmt.Errorf("%w (%v): the peer does not answer, or not with what can be used", errTimeout,
-			h.HandshakeTimeout)
+		return fmt.Errorf("%w: the peer does not answer, or not with what is of use", errTimeout)
 	case sent.alert[0] == alertFatal:
 		return &bio.AlertError{Sent: true, Alert: tls.AlertError(sent.alert[1]), Err: err}
 	}

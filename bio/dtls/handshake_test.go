@@ -152,11 +152,15 @@ func isA[T error](err error) bool {
 	return errors.As(err, &want)
 }
 
+// TestWrongPSK has the client use another key, and both ends none, which everybody has.
 func TestWrongPSK(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, key := range []string{"another key", ""} {
 			s := pskSetup()
 			s.clientOpts.PSK = func([]byte) ([]byte, error) { return []byte(key), nil }
+			if key == "" {
+				s.serverOpts.PSK = s.clientOpts.PSK
+			}
 			s.both(func(o *Options) { o.HandshakeTimeout = 10 * time.Second })
 			l := s.dial(t, &network{})
 			for _, e := range l.ends() {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -92,21 +94,28 @@ func TestLostDatagrams(t *testing.T) {
 	const most = 7 // datagrams of an end
 	for _, resumed := range []bool{false, true} {
 		for _, cid := range []int{0, 4} {
+			repeated := uint64(0)
 			for _, from := range []frame.Role{frame.Client, frame.Server} {
 				for lost := range most {
 					for run := 1; run <= 3; run++ {
 						name := fmt.Sprintf("resumed=%v/cid=%d/%v/%d+%d", resumed, cid, from, lost, run)
 						t.Run(name, func(t *testing.T) {
-							synctest.Test(t, func(t *testing.T) { loseSome(t, resumed, cid, from, lost, run) })
+							synctest.Test(t, func(t *testing.T) {
+								repeated += loseSome(t, resumed, cid, from, lost, run)
+							})
 						})
 					}
 				}
+			}
+			if repeated == 0 {
+				t.Errorf("resumed=%v/cid=%d: no last flight was repeated: this test sees nothing", resumed, cid)
 			}
 		}
 	}
 }
 
-func loseSome(t *testing.T, resumed bool, cid int, from frame.Role, lost, run int) {
+// loseSome returns how often the last flight was repeated.
+func loseSome(t *testing.T, resumed bool, cid int, from frame.Role, lost, run int) uint64 {
 	s := certSetup(t, ecKey)
 	s.client.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	s.serverOpts.Sessions = NewSessionStore(2, time.Hour)
@@ -126,6 +135,7 @@ func loseSome(t *testing.T, resumed bool, cid int, from frame.Role, lost, run in
 	time.Sleep(5 * time.Minute) // for what pion might still want to say
 	l.talk(t, noise(300))
 	l.uniqueNonces(t)
+	return l.client.Stats().Repeated + l.server.Stats().Repeated
 }
 
 // uniqueNonces checks all that each end has sent: the protected records that have a number are all the same record, and
@@ -189,6 +199,26 @@ func TestEarlyData(t *testing.T) {
 	})
 }
 
+// TestEarlyClose sends data and close_notify right behind the last flight. pion must not see them: it would end the
+// connection while that is being taken over.
+func TestEarlyClose(t *testing.T) {
+	for _, cid := range []int{0, 4} {
+		s := certSetup(t, ecKey).both(func(o *Options) { o.CIDLen = cid })
+		for range 50 {
+			l := s.dial(t, &network{})
+			l.server.until(t, "the handshake", func() bool { return l.server.State().Phase == bio.PhaseOpen })
+			l.server.say(t, []byte("all there is to say"))
+			check(t, l.server.CloseWrite())
+			l.server.notify()
+			l.client.until(t, "close_notify", func() bool { return l.client.events[bio.EventPeerClosed] > 0 })
+			if got := l.client.got; len(got) != 1 || string(got[0]) != "all there is to say" {
+				t.Fatalf("the client got %q", got)
+			}
+			l.close()
+		}
+	}
+}
+
 // TestNobodyThere ends the handshake of a client that nobody answers, after a time that was asked for.
 func TestNobodyThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -199,6 +229,9 @@ func TestNobodyThere(t *testing.T) {
 		err := l.client.fails(t)
 		if took := time.Since(start).Round(time.Second); took != 20*time.Second {
 			t.Errorf("after %v: %v", took, err)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the client says: %v", err)
 		}
 		// 0, 1, 3, 7 and 15 s
 		if n := len(l.client.sent); n != 5 {

@@ -3,6 +3,7 @@ package dtls
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,8 +29,17 @@ func (p enginePipe) WriteTo(d []byte, _ net.Addr) (int, error) {
 	return len(d), nil
 }
 
-// againstPion connects an engine of ours with a whole connection of pion's.
-func (s *setup) againstPion(t *testing.T, ours frame.Role, cid func() []byte) (*end, *pion.Conn) {
+// againstPion shakes hands between an engine of ours and a whole connection of pion's.
+func (s *setup) againstPion(t *testing.T, ours frame.Role, options ...pion.Option) (*end, *pion.Conn) {
+	t.Helper()
+	e, conn := s.meetPion(t, ours, options...)
+	check(t, conn.Handshake())
+	e.until(t, "the handshake", func() bool { return e.State().Phase == bio.PhaseOpen })
+	return e, conn
+}
+
+// meetPion connects an engine of ours with a connection of pion's, which has not shaken hands.
+func (s *setup) meetPion(t *testing.T, ours frame.Role, options ...pion.Option) (*end, *pion.Conn) {
 	t.Helper()
 	client, server := s.makePair(t)
 	e := newEnd(client)
@@ -38,7 +48,7 @@ func (s *setup) againstPion(t *testing.T, ours frame.Role, cid func() []byte) (*
 	}
 	mem := newMemConn("engine", &queue{mute: true}, func() {})
 	e.wire = func(d []byte) { mem.deliver(bytes.Clone(d)) }
-	conn := pionConn(t, s, ours.Peer(), enginePipe{mem, e}, cid)
+	conn := pionConn(t, s, ours.Peer(), enginePipe{mem, e}, options...)
 	e.idle.Go(e.run)
 	t.Cleanup(func() {
 		conn.Close()
@@ -46,19 +56,14 @@ func (s *setup) againstPion(t *testing.T, ours frame.Role, cid func() []byte) (*
 		e.idle.Wait()
 		e.Abort(nil)
 	})
-	check(t, conn.Handshake())
-	e.until(t, "the handshake", func() bool { return e.State().Phase == bio.PhaseOpen })
 	return e, conn
 }
 
-func pionConn(t *testing.T, s *setup, role frame.Role, carrier net.PacketConn, cid func() []byte) (conn *pion.Conn) {
+func pionConn(t *testing.T, s *setup, role frame.Role, carrier net.PacketConn, extra ...pion.Option) (conn *pion.Conn) {
 	t.Helper()
 	ids := []pion.CipherSuiteID{pion.CipherSuiteID(s.serverOpts.CipherSuites[0])}
-	options := []pion.Option{pion.WithCipherSuites(ids...),
-		pion.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard})}
-	if cid != nil {
-		options = append(options, pion.WithConnectionIDGenerator(cid))
-	}
+	options := append(extra, pion.WithCipherSuites(ids...),
+		pion.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard}))
 	if s.serverOpts.PSK != nil {
 		options = append(options, pion.WithPSK(s.serverOpts.PSK), pion.WithPSKIdentityHint([]byte("pion")))
 	}
@@ -103,7 +108,11 @@ func TestAgainstPionConn(t *testing.T) {
 									s = pskSetup().suite(TLS_PSK_WITH_AES_128_CCM_8)
 								}
 								s.both(func(o *Options) { o.CIDLen, o.SendCID = our.CIDLen, our.SendCID })
-								e, conn := s.againstPion(t, ours, cid)
+								var options []pion.Option
+								if cid != nil {
+									options = append(options, pion.WithConnectionIDGenerator(cid))
+								}
+								e, conn := s.againstPion(t, ours, options...)
 								wantOwn, wantPeers := 0, 0
 								if cid != nil {
 									wantOwn = our.CIDLen
@@ -122,6 +131,67 @@ func TestAgainstPionConn(t *testing.T) {
 						})
 				}
 			}
+		}
+	}
+}
+
+// TestNoExtendedMasterSecret refuses a peer that does without. https://www.rfc-editor.org/rfc/rfc7627#section-5.2
+func TestNoExtendedMasterSecret(t *testing.T) {
+	for _, ours := range []frame.Role{frame.Client, frame.Server} {
+		synctest.Test(t, func(t *testing.T) {
+			s := certSetup(t, ecKey).suite(suites[0].id)
+			e, conn := s.meetPion(t, ours, pion.WithExtendedMasterSecret(pion.DisableExtendedMasterSecret))
+			if err := conn.Handshake(); err == nil {
+				t.Error("pion shakes hands")
+			}
+			var alert *bio.AlertError
+			if err := e.fails(t); !errors.As(err, &alert) || !alert.Sent {
+				t.Errorf("the %v says: %v", ours, err)
+			}
+		})
+	}
+}
+
+// TestHandOverChecks: a state that is not what we believe it to be is not continued.
+func TestHandOverChecks(t *testing.T) {
+	client, _ := pionPair(t, pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret))
+	state, ok := client.ConnectionState()
+	data, err := state.MarshalBinary()
+	if !ok || err != nil {
+		t.Fatal(err)
+	}
+	good, err := decodeState(data)
+	check(t, err)
+	check(t, (&estate{secrets: good.secrets()}).agree(&state))
+	for name, change := range map[string]func(x *exported){
+		"another master secret": func(x *exported) { x.MasterSecret[47] ^= 1 },
+		"another random":        func(x *exported) { x.RemoteRandom[0] ^= 1 },
+		"the other role":        func(x *exported) { x.IsClient = !x.IsClient },
+		"another hash":          func(x *exported) { x.CipherSuiteID = tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 },
+	} {
+		x, err := decodeState(data)
+		check(t, err)
+		change(x)
+		if err := (&estate{secrets: x.secrets()}).agree(&state); !errors.Is(err, ErrHandOver) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, change := range map[string]func(x *exported){
+		"not complete":         func(x *exported) { x.HandshakeComplete = false },
+		"another epoch":        func(x *exported) { x.LocalEpoch = 2 },
+		"the peer's epoch":     func(x *exported) { x.RemoteEpoch = 0 },
+		"no secret":            func(x *exported) { x.MasterSecret = nil },
+		"a secret of zeros":    func(x *exported) { x.MasterSecret = make([]byte, 48) },
+		"no random":            func(x *exported) { x.LocalRandom = [32]byte{} },
+		"an unknown suite":     func(x *exported) { x.CipherSuiteID = tls.TLS_AES_128_GCM_SHA256 },
+		"no number":            func(x *exported) { x.SequenceNumber = 0 },
+		"a number of 49 bits":  func(x *exported) { x.SequenceNumber = maxSeq + 1 },
+		"a long connection ID": func(x *exported) { x.LocalConnectionID = make([]byte, 256) },
+	} {
+		x := *good
+		change(&x)
+		if x.flaw() == "" {
+			t.Errorf("%s is no flaw", name)
 		}
 	}
 }

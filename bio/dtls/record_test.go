@@ -213,6 +213,20 @@ func TestChangedRecord(t *testing.T) {
 	}
 }
 
+// TestOverlongPlaintext: a record that only the peer can make may still be longer than a record is.
+func TestOverlongPlaintext(t *testing.T) {
+	for _, cid := range [][]byte{nil, []byte("cid")} {
+		tx, _ := halves(t, testSecrets(suites[0]), cid)
+		rx := &receiver{protection: tx.protection, seen: newWindow(64)}
+		for size, want := range map[int]verdict{MaxMessage: authentic, MaxMessage + 1: malformed, 18_000: malformed} {
+			r, _, _ := cut(tx.seal(nil, typeData, noise(size)), len(cid))
+			if out, _, v := rx.open(nil, &r); v != want || v != authentic && len(out) > 0 {
+				t.Errorf("%d bytes: verdict %d, %d bytes out", size, v, len(out))
+			}
+		}
+	}
+}
+
 // TestUnwrap takes padding off.
 func TestUnwrap(t *testing.T) {
 	for _, test := range []struct {
