@@ -149,6 +149,19 @@ func (d *Description) Name() string { return d.name }
 // caller's.
 func (d *Description) Fields() []Field { return slices.Clone(d.fields) }
 
+// Carriers returns what the frames can travel over: no stream without a field that means len, and no datagrams with a
+// count that is checked, which would be wrong for ever after the first loss.
+func (d *Description) Carriers() codecs.Carriers {
+	c := codecs.Datagram
+	if d.programs[frame.Client].length != nil {
+		c |= codecs.Stream
+	}
+	if len(d.programs[frame.Client].counts) > 0 {
+		c &^= codecs.Datagram
+	}
+	return c
+}
+
 // parseSpec makes the Maker of the argument of a spec.
 func parseSpec(arg string) (frame.Maker, error) {
 	name, text, values, err := load(arg)

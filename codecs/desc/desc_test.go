@@ -234,6 +234,16 @@ func TestFrameLenOfHalfAConstant(t *testing.T) {
 	}
 }
 
+func TestCarriers(t *testing.T) {
+	for name, want := range map[string]codecs.Carriers{
+		"vxlan": codecs.Datagram, "cotp": codecs.Stream | codecs.Datagram, "vendor": codecs.Stream,
+	} {
+		if d, _ := protocol(t, name); d.Carriers() != want {
+			t.Errorf("%s travels over %v, want %v", name, d.Carriers(), want)
+		}
+	}
+}
+
 // Two frames and two connections do not have the same random bits.
 func TestRandom(t *testing.T) {
 	d, err := desc.Compile("random", []byte("nonce 64 random\npayload\n"), nil)
