@@ -1,0 +1,226 @@
+package forward
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/encase-tls/encase/wrap"
+)
+
+const configVersion = 1
+
+const (
+	defaultDrain          = 30 * time.Second
+	defaultConnect        = 10 * time.Second
+	defaultMaxConnections = 10000
+	defaultBuffer         = 128 << 10
+	minBuffer, maxBuffer  = 32 << 10, 4 << 20 // a record must fit; more only costs memory
+	defaultMode           = fs.FileMode(0o600)
+)
+
+// A config is a configuration that holds together: files are loaded, names are resolved to what they stand for. It is
+// never changed.
+type config struct {
+	forwards       []*forward
+	log            logging
+	maxConnections int64
+	drain          time.Duration
+}
+
+// A forward is one way through the program: what is accepted here is connected there.
+type forward struct {
+	name    string
+	accept  listenSide
+	connect dialSide
+	limits  limits
+}
+
+type listenSide struct {
+	at      place
+	address address
+	mode    fs.FileMode  // of a Unix socket
+	tls     *wrap.Config // nil: plain
+	fault   faults
+}
+
+type dialSide struct {
+	at        place
+	addresses []address // tried in this order
+	tls       *wrap.Config
+	fault     faults
+}
+
+type limits struct {
+	maxConnections           int64 // 0: only the one over all forwards
+	handshake, connect, idle time.Duration
+	buffer                   int
+}
+
+type logging struct {
+	level slog.Level
+	json  bool
+}
+
+// read makes a config of a document. The config is nil if the problems include mistakes.
+func read(doc *document) (*config, problems) {
+	r := reader{doc: doc, names: map[string]place{}, accepts: map[string]place{}}
+	cfg := r.config(doc.root())
+	if doc.problems.err() != nil {
+		return nil, doc.problems
+	}
+	return cfg, doc.problems
+}
+
+// readFile makes a config of a file.
+func readFile(name string) (*config, problems) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, problems{{place: place{name: name}, text: fmt.Sprintf("%s; name a file that can be read with --config",
+			pathFault(err))}}
+	}
+	doc, bad := parseTOML(name, data)
+	if doc == nil {
+		return nil, bad
+	}
+	return read(doc)
+}
+
+// A reader gives meaning to a document.
+type reader struct {
+	doc     *document
+	names   map[string]place // of forwards
+	accepts map[string]place
+}
+
+func (r *reader) config(s *section) *config {
+	cfg := &config{}
+	if v, _ := s.number("config_version"); v != configVersion {
+		s.wrong("config_version", "must be there and be %d, the version that this program reads; write: config_version = %[1]d",
+			configVersion)
+	}
+	cfg.log = readLogging(s.table("log"))
+	l := s.table("limits")
+	cfg.maxConnections = readMaxConnections(l)
+	cfg.drain = l.duration("drain_timeout", defaultDrain, 0)
+	common := readLimits(l, limits{handshake: wrap.DefaultHandshakeTimeout, connect: defaultConnect, buffer: defaultBuffer})
+	l.done()
+	for _, f := range s.tables("forward") {
+		cfg.forwards = append(cfg.forwards, r.forward(f, common))
+	}
+	if !s.has("forward") {
+		s.wrong("forward", "there is none; write [[forward]] with [forward.accept] and [forward.connect]")
+	}
+	s.done()
+	return cfg
+}
+
+// readMaxConnections returns how many connections there may be. By default no more than there are files for.
+func readMaxConnections(s *section) int64 {
+	const own, each = 64, 2 // files
+	def := int64(defaultMaxConnections)
+	have := fileLimit()
+	possible := (have - own) / each
+	if have > 0 {
+		def = max(1, min(def, possible))
+	}
+	n := s.count("max_connections", def)
+	if have > 0 && n > possible {
+		s.doc.problems.warn(s.at("max_connections"), "%d connections need %d open files, %d are allowed; raise the limit"+
+			" (ulimit -n, LimitNOFILE=), or set this to %d", n, each*n+own, have, possible)
+	}
+	return n
+}
+
+func readLogging(s *section) (l logging) {
+	level := s.choice("level", "info", "debug", "warn", "error")
+	_ = l.level.UnmarshalText([]byte(level)) // choice allows only what it knows
+	l.json = s.choice("format", "text", "json") == "json"
+	s.done()
+	return l
+}
+
+// readLimits returns limits of one connection; def holds for what is missing.
+func readLimits(s *section, def limits) limits {
+	return limits{
+		handshake: s.duration("handshake_timeout", def.handshake, time.Millisecond),
+		connect:   s.duration("connect_timeout", def.connect, time.Millisecond),
+		idle:      s.duration("idle_timeout", def.idle, 0),
+		buffer:    int(s.size("buffer", int64(def.buffer), minBuffer, maxBuffer)),
+	}
+}
+
+func (r *reader) forward(s *section, common limits) *forward {
+	f := &forward{name: s.text("name")}
+	if f.name == "" && !s.has("name") {
+		s.wrong("name", `is missing; write: name = "web"`)
+	}
+	r.once(r.names, f.name, s.at("name"), "the name is taken")
+	l := s.table("limits")
+	f.limits = readLimits(l, common)
+	f.limits.maxConnections = l.count("max_connections", 0)
+	l.done()
+	f.accept = r.acceptSide(s.table("accept"))
+	f.connect = r.connectSide(s.table("connect"))
+	for _, cfg := range []*wrap.Config{f.accept.tls, f.connect.tls} {
+		if cfg != nil {
+			cfg.HandshakeTimeout = f.limits.handshake
+		}
+	}
+	s.done()
+	return f
+}
+
+// once reports a key that an earlier forward has taken.
+func (r *reader) once(taken map[string]place, key string, at place, what string) {
+	if key == "" {
+		return
+	}
+	if first, ok := taken[key]; ok {
+		r.doc.problems.add(at, "%s: %q stands in line %d, too; each forward needs its own", what, key, first.line)
+		return
+	}
+	taken[key] = at
+}
+
+func (r *reader) acceptSide(s *section) (side listenSide) {
+	side.at = s.at("address")
+	if t := s.text("address"); t != "" {
+		var err error
+		if side.address, err = parseAddress(t, true); err != nil {
+			s.wrong("address", "%v", err)
+		} else if !side.address.anyPort() {
+			r.once(r.accepts, side.address.String(), s.at("address"), "the address is taken")
+		}
+	} else if !s.has("address") {
+		s.wrong("address", `is missing; write where to listen: address = "127.0.0.1:1000" or "unix:/run/name.sock"`)
+	}
+	side.mode = s.mode("mode", defaultMode)
+	if s.has("mode") && side.address.network != "" && !side.address.isUnix() {
+		s.wrong("mode", "is for Unix sockets; take it out")
+	}
+	side.tls, side.fault = readServerTLS(s)
+	s.done()
+	return side
+}
+
+func (r *reader) connectSide(s *section) (side dialSide) {
+	side.at = s.at("address")
+	list := s.texts("address")
+	for _, t := range list {
+		a, err := parseAddress(t, false)
+		if err != nil {
+			s.wrong("address", "%v", err)
+			continue
+		}
+		side.addresses = append(side.addresses, a)
+	}
+	if len(list) == 0 && !s.has("address") {
+		s.wrong("address", `is missing; write where to connect: address = "127.0.0.1:1000" or "unix:/run/name.sock"`)
+	}
+	side.tls, side.fault = readClientTLS(s, side.addresses)
+	s.done()
+	return side
+}

@@ -1,0 +1,130 @@
+package forward
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
+)
+
+// faults holds what is needed to say what to do about an error of one wrapped side: how its user writes the keys, with
+// the values that matter.
+type faults struct {
+	role                       frame.Role
+	ca, cert, codec            string
+	serverName, nameKey        string
+	clientAuth, versions, alpn string
+}
+
+// remedy says where to look after an error of this side; empty if there is nothing to do.
+func (f *faults) remedy(err error) string {
+	var alert *bio.AlertError
+	var header tls.RecordHeaderError
+	switch {
+	case f.certificate(err) != "":
+		return f.certificate(err)
+	case errors.As(err, &header), errors.Is(err, frame.ErrMalformed):
+		return "the peer does not speak TLS in this framing; both ends need the same " + f.codec
+	case errors.As(err, &alert) && !alert.Sent:
+		return f.refused(alert.Alert)
+	case errors.As(err, &alert) && f.role == frame.Server:
+		return "the client and this end have no certificate, version, cipher or protocol in common; see " + f.clientAuth +
+			", " + f.ca + ", " + f.versions + " and " + f.alpn
+	case errors.As(err, &alert):
+		return "the server and this end have no version, cipher or protocol in common; see " + f.versions + " and " + f.alpn
+	case errors.Is(err, bio.ErrTruncated):
+		return "what arrived may be incomplete; the peer, or something on the way, ended TCP without ending TLS (close_notify)"
+	}
+	return ""
+}
+
+// certificate says what to do if this end refuses the peer's certificate.
+func (f *faults) certificate(err error) string {
+	var (
+		unknown  x509.UnknownAuthorityError
+		host     x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		identity *identityError
+		verify   *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &identity):
+		return "if this peer is to be let in, add it to pins or client_names"
+	case errors.As(err, &host):
+		return "the server's certificate is not for " + f.serverName + "; see " + f.nameKey
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the peer's certificate, or one above it, is not valid now; renew it there, and compare the clocks"
+	case errors.As(err, &unknown):
+		return "the authority that signed the peer's certificate is not in " + f.ca
+	case errors.As(err, &verify):
+		return "the peer's certificate does not verify against " + f.ca
+	}
+	return ""
+}
+
+// Alerts of https://www.rfc-editor.org/rfc/rfc8446#section-6 that have a remedy at this end.
+const (
+	alertHandshakeFailure    tls.AlertError = 40
+	alertBadCertificate      tls.AlertError = 42
+	alertUnsupportedCert     tls.AlertError = 43
+	alertCertificateExpired  tls.AlertError = 45
+	alertCertificateUnknown  tls.AlertError = 46
+	alertUnknownCA           tls.AlertError = 48
+	alertAccessDenied        tls.AlertError = 49
+	alertProtocolVersion     tls.AlertError = 70
+	alertUnrecognizedName    tls.AlertError = 112
+	alertCertificateRequired tls.AlertError = 116
+	alertNoProtocol          tls.AlertError = 120
+)
+
+// refused says what to do if the peer refuses this end.
+func (f *faults) refused(code tls.AlertError) string {
+	switch code {
+	case alertUnknownCA, alertBadCertificate, alertUnsupportedCert, alertCertificateUnknown, alertAccessDenied:
+		return "the peer does not accept the certificate of this end, " + f.cert + "; compare it with the authorities that the peer trusts"
+	case alertCertificateExpired:
+		return "the certificate of this end has expired for the peer; renew " + f.cert + ", and compare the clocks"
+	case alertCertificateRequired:
+		return "the peer wants a certificate of this end; set " + f.cert
+	case alertProtocolVersion, alertHandshakeFailure:
+		return "no version or cipher in common; see " + f.versions
+	case alertNoProtocol:
+		return "no application protocol in common; see " + f.alpn
+	case alertUnrecognizedName:
+		return "the server does not know the name " + f.serverName + "; see " + f.nameKey
+	}
+	return ""
+}
+
+// reason names the kind of an error in one word, for those who count.
+func reason(err error) string {
+	var alert *bio.AlertError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return "closed"
+	case errors.Is(err, errIdle):
+		return "idle"
+	case errors.Is(err, errDrained):
+		return "drained"
+	case errors.Is(err, bio.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):
+		return "truncated"
+	case errors.As(err, &alert):
+		return "tls"
+	case errors.Is(err, frame.ErrMalformed):
+		return "malformed"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.As(err, &dns):
+		return "name"
+	}
+	return "failed"
+}
