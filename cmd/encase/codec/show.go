@@ -72,7 +72,7 @@ func limits(client, server frame.Limits) []terminal.Row {
 }
 
 func describe(l frame.Limits) string {
-	return fmt.Sprintf("at most %d bytes in front of a payload, %d behind it; payloads of up to %d bytes",
+	return fmt.Sprintf("bytes in front of a payload: at most %d; behind it: %d; longest payload: %d",
 		l.Head, l.Tail, l.Max)
 }
 
