@@ -88,40 +88,45 @@ func keyUpdatesOneByOne(_ *link, e *end, h *handmade) error {
 	return nil
 }
 
-// checkKeyUpdateOrder lets one goroutine seal and send while another opens KeyUpdates. The messages have the length at
-// which a record of data looks like an answer from outside.
+// checkKeyUpdateOrder lets one goroutine seal and send while another opens KeyUpdates: messages with which a record
+// looks like an answer from outside, and longer ones.
 func checkKeyUpdateOrder(k *kit) error {
-	const updates, size = 300, 5
-	return k.eachEnd(func(_ *link, e *end, h *handmade) error {
-		w := e.startWriter(size)
-		for range updates { // no request: a writer beside Open must not look like an answer
-			if err := e.take(h.seal(nil, dataType, noise(size))); err != nil {
-				return err
-			}
+	for _, size := range []int{5, 1000} {
+		check := func(_ *link, e *end, h *handmade) error { return keyUpdatesBesideWriter(e, h, size) }
+		if err := k.eachEnd(check); err != nil {
+			return fmt.Errorf("messages of %d bytes: %w", size, err)
 		}
-		if n := e.keyUpdates(); n > 0 {
-			return fmt.Errorf("EventKeysUpdated came %d times, and the peer had asked for nothing", n)
-		}
-		var err error
-		for range updates {
-			asked, updateErr := h.update(nil, true)
-			asked = h.seal(asked, dataType, noise(size)) // or so many in a row would be refused
-			err = errors.Join(err, updateErr, e.take(asked))
-		}
-		had := e.keyUpdates()
-		if err := errors.Join(err, w.stop(), e.take(nil), e.take(nil), e.flush()); err != nil {
-			return err
-		}
-		data, answers, err := h.read(e.wire())
-		if err != nil || answers != updates || len(data)%size != 0 {
-			return fmt.Errorf("its peer reads %d bytes and %d answers to %d requests: %w",
-				len(data), answers, updates, err)
-		}
-		if n := e.keyUpdates(); n < 1 || n > had+1 { // CloseWrite is no answer, but the last answer may be told late
-			return fmt.Errorf("EventKeysUpdated came %d times, %d of them with a request", n, had)
-		}
-		return nil
-	})
+	}
+	return nil
+}
+
+func keyUpdatesBesideWriter(e *end, h *handmade, size int) error {
+	const updates = 300
+	w := e.startWriter(size)
+	var err error
+	for range updates { // no request: a writer beside Open must not look like an answer
+		err = errors.Join(err, e.take(h.seal(nil, dataType, noise(size))))
+	}
+	if n := e.keyUpdates(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("EventKeysUpdated came %d times, and the peer had asked for nothing", n))
+	}
+	for range updates {
+		asked, updateErr := h.update(nil, true)
+		asked = h.seal(asked, dataType, noise(size)) // or so many in a row would be refused
+		err = errors.Join(err, updateErr, e.take(asked))
+	}
+	had := e.keyUpdates()
+	if err := errors.Join(err, w.stop(), e.take(nil), e.take(nil), e.flush()); err != nil {
+		return err
+	}
+	data, answers, err := h.read(e.wire())
+	if err != nil || answers != updates || !bytes.Equal(data, bytes.Repeat(noise(size), len(data)/size)) {
+		return fmt.Errorf("its peer reads %d bytes and %d answers to %d requests: %w", len(data), answers, updates, err)
+	}
+	if n := e.keyUpdates(); n < 1 || n > had+1 { // CloseWrite is no answer, but the last answer may be told late
+		return fmt.Errorf("EventKeysUpdated came %d times, %d of them with a request", n, had)
+	}
+	return nil
 }
 
 // A writer seals messages, and flushes now and then, until it is stopped.

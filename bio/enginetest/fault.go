@@ -227,7 +227,8 @@ func checkAlertBesideSeal(k *kit) error {
 		}
 		wire[1][len(wire[1])-1]++
 		sealed := make(chan []byte)
-		go func() { sealed <- e.peer.sealUntilError() }()
+		size := []int{10, 1000}[i/2%2]
+		go func() { sealed <- e.peer.sealUntilError(size) }()
 		if _, err := e.peer.open(wire[1]); err != nil || e.peer.err == nil {
 			return fmt.Errorf("a changed record: %w", errors.Join(err, e.peer.err))
 		}
@@ -239,9 +240,9 @@ func checkAlertBesideSeal(k *kit) error {
 	return nil
 }
 
-func (e *end) sealUntilError() (wire []byte) {
+func (e *end) sealUntilError(size int) (wire []byte) {
 	for start := time.Now(); time.Since(start) < waiting; {
-		out, _, err := e.Seal(wire, noise(10))
+		out, _, err := e.Seal(wire, noise(size))
 		if wire = out; err != nil {
 			break
 		}
