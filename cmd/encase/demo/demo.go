@@ -59,7 +59,8 @@ memory. The last line says whether all went well.
 The throughput is that of both ends together on this machine: half of the work is
 the server's. Rounds with and without the codec alternate; medians are compared.
 crypto/tls sends each record with a system call of its own, encase several at
-once; on many machines that more than pays for the framing.
+once, which helps to pay for the framing. Other programs that run meanwhile
+disturb a round more than the codec does: look at the range, too.
 
 EXIT STATUS
 
