@@ -57,7 +57,11 @@ func (m *chatty) Recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 	case 'S':
 		e.Kind = frame.Side
 	case 'E':
-		*e = frame.Event{Kind: frame.Done, Err: errEnd}
+		done := frame.Event{Kind: frame.Done, Err: errEnd}
+		if string(e.Buf.Bytes()) == "EOF" {
+			done.Err = io.EOF
+		}
+		*e = done
 	}
 	return ev, nil
 }
@@ -130,6 +134,11 @@ func TestDone(t *testing.T) {
 	defer s.Close()
 	peer.send([]byte("END"))
 	wantErr(t, "Read", readErr(t, s), errEnd)
+
+	s, peer = chattyPeers(t, nil)
+	defer s.Close()
+	peer.send([]byte("EOF")) // what the outer protocol takes for an end in good order is none for TLS
+	wantErr(t, "Read", readErr(t, s), bio.ErrTruncated)
 }
 
 // TestFloodOfQuestions makes the codec answer and does not read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -179,7 +180,11 @@ func (c *Conn) preambles() error {
 		return errors.New("wrap: a preamble needs a stream that can wait")
 	}
 	for _, p := range list {
-		if err := p.Exchange(c.quit, bytes.peeker(), c.role); err != nil {
+		err := p.Exchange(c.quit, bytes.peeker(), c.role)
+		switch {
+		case errors.Is(err, io.EOF): // not wrapped: it would pass for an end in good order
+			return fmt.Errorf("wrap: preamble: %w: %v", bio.ErrTruncated, err)
+		case err != nil:
 			return fmt.Errorf("wrap: preamble: %w", err)
 		}
 	}

@@ -290,9 +290,9 @@ func (c *Conn) blamePeer(err error) error {
 	return fmt.Errorf("wrap: from %v: %w", c.RemoteAddr(), err)
 }
 
-// ended takes in that no more frames will come.
+// ended takes in that no more frames will come. Whether that is an end in good order TLS knows, and nobody else.
 func (c *Conn) ended(err error) error {
-	if err == nil {
+	if err == nil || errors.Is(err, io.EOF) {
 		err = c.eng.TransportEOF()
 	}
 	if err == nil {
