@@ -7,6 +7,7 @@ import (
 	_ "github.com/encase-tls/encase/codecs/capwap"
 	_ "github.com/encase-tls/encase/codecs/channeldata"
 	_ "github.com/encase-tls/encase/codecs/cobs"
+	_ "github.com/encase-tls/encase/codecs/desc"
 	_ "github.com/encase-tls/encase/codecs/hdlc"
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"

@@ -60,7 +60,7 @@ func write(dir string) error {
 
 // allVectors returns those of every codec.
 func allVectors() []vector {
-	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), hdlcVectors(), lengthVectors(),
+	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(), lengthVectors(),
 		slipVectors(), websocketVectors())
 }
 
