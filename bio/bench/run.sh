@@ -15,10 +15,10 @@ bench() { # package pattern file [flags...]
     { cat "$tmp/$file"; echo "bench: $pkg failed" >&2; exit 1; }
 }
 compile() { for pkg; do (cd "$pkg" && $GO test -c -o "$tmp/$(basename "$pkg").test" .); done; }
-tables() { # file benchstat-flags...
-  local file=$1; shift
-  grep -E '^(goos|goarch|pkg|cpu|Benchmark)' "$tmp/$file" >"$tmp/$file.only" || true
-  $GO run golang.org/x/perf/cmd/benchstat -ignore pkg "$@" "$tmp/$file.only"
+tables() { # file: one table for each benchmark, a column for each implementation
+  sed -nE -e '/^(goos|goarch|cpu)/p' -e 's#^(Benchmark[A-Za-z]+)/([a-z][a-z0-9.-]*)/([0-9]+)(-[0-9]+)?[[:space:]]#\1/size=\3/impl=\2\t#p;t' \
+    -e 's#^(Benchmark[A-Za-z]+)/([a-z][a-z0-9.]*)(-[0-9]+)?[[:space:]]#\1/impl=\2\t#p;t' -e '/^Benchmark/p' "$tmp/$1" >"$tmp/$1.only"
+  $GO tool benchstat -ignore pkg -row .name,/size -col /impl "$tmp/$1.only"
 }
 membio() { [ -x "$tmp/membio" ] && "$tmp/membio" "$@" | grep '^Benchmark' || true; }
 
@@ -38,25 +38,25 @@ for part in $parts; do
       membio record 1350 1400 16384 >>"$tmp/engine"
       membio handshake >>"$tmp/engine"
     done
-    tables engine -col '.name' -row '.fullname' ;;
+    tables engine ;;
   memory)
     compile ./bio
     bench ./bio Idle memory; membio memory 2000 100 >>"$tmp/memory"; membio memory 2000 16384 >>"$tmp/memory"
-    tables memory -col '.name' -row '.fullname' ;;
+    tables memory ;;
   codecs)
     for pkg in ./codecs/length ./codecs/websocket; do
       compile $pkg
       for ((i = 0; i < COUNT; i++)); do bench $pkg . codecs; done
     done
-    tables codecs -col '.name' -row '.fullname' ;;
+    tables codecs ;;
   conn)
     compile ./wrap
     for ((i = 0; i < COUNT; i++)); do bench ./wrap . conn; done
-    tables conn -col /impl ;;
+    tables conn ;;
   forward)
     compile ./cmd/encase/forward
     for ((i = 0; i < COUNT; i++)); do bench ./cmd/encase/forward . forward; done
-    tables forward -col '.name' -row '.fullname' ;;
+    tables forward ;;
   *) echo "bench: unknown part $part" >&2; exit 2 ;;
   esac
 done
