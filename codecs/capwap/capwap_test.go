@@ -9,6 +9,7 @@ import (
 	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/capwap"
 	"github.com/encase-tls/encase/codecs/codectest"
+	"github.com/encase-tls/encase/codecs/dtlstest"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/spec/vectors"
@@ -107,3 +108,6 @@ func BenchmarkMachine(b *testing.B) {
 		})
 	}
 }
+
+// OpenSSL's DTLS works inside, on a network that loses datagrams.
+func TestDTLS(t *testing.T) { dtlstest.Exchange(t, dtlstest.Link(t, capwap.Maker)) }
