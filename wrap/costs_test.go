@@ -1,0 +1,124 @@
+package wrap_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/bio/enginetest"
+	"github.com/encase-tls/encase/wrap"
+)
+
+// TestAllocs: to send a record costs no allocation, and to receive one costs the one inside crypto/tls.
+func TestAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	for _, codec := range []string{"", "length:16be", "websocket"} {
+		for _, size := range []int{100, 1400, 16384} {
+			client, server := wrapConfigs(t, codec)
+			client.WriteBuffer = 32 << 10 // so that few buffers are under way at once, and their pools soon hold enough
+			near, far := tcpPair(t)
+			hole := &blackHole{Conn: far}
+			c, s := connect(t, hole, near, client, server)
+			shake(t, c, s)
+			exchange(t, c, s)
+			p := make([]byte, size)
+			both := testing.AllocsPerRun(500, func() {
+				c.Write(p)
+				if _, err := io.ReadFull(s, p); err != nil {
+					t.Fatal(err)
+				}
+			})
+			hole.open.Store(true)
+			for range 500 {
+				c.Write(p)
+			}
+			sent := testing.AllocsPerRun(500, func() { c.Write(p) })
+			if sent > 0 || both > 1 {
+				t.Errorf("codec %q, %d bytes: Write allocates %v times, want 0; with Read it is %v, want at most 1",
+					codec, size, sent, both)
+			}
+		}
+	}
+}
+
+// A blackHole is a stream that can be made to swallow what is written.
+type blackHole struct {
+	net.Conn
+	open atomic.Bool
+}
+
+func (b *blackHole) Write(p []byte) (int, error) {
+	if b.open.Load() {
+		return len(p), nil
+	}
+	return b.Conn.Write(p)
+}
+
+// TestIdle measures what a server's connection costs while nothing happens, beside that of crypto/tls: memory, not
+// counting the goroutine that may wait in a Read of either, and no goroutine of its own.
+func TestIdle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector uses memory of its own")
+	}
+	client, server := wrapConfigs(t, "length:16be")
+	ours, err := enginetest.IdleBytes(1000, func() (any, error) {
+		a, b := net.Pipe()
+		c, s := wrap.Client(wrap.Stream(a), client), wrap.Server(wrap.Stream(b), server)
+		return s, fallIdle(c, s)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stacks := leftOver(5 * time.Second); stacks != "" {
+		t.Errorf("idle connections have goroutines:\n%.3000s", stacks)
+	}
+	theirs, err := enginetest.IdleBytes(1000, func() (any, error) {
+		a, b := net.Pipe()
+		c, s := tls.Client(a, client.TLS), tls.Server(b, server.TLS)
+		return s, fallIdle(c, s)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("an idle connection holds %d bytes, one of crypto/tls %d", ours, theirs)
+	const reader, rest = 4 << 10, 6 << 10 // what a frame.Reader waits into, and all the rest
+	if ours > theirs+reader+rest {
+		t.Errorf("an idle connection holds %d bytes, one of crypto/tls %d", ours, theirs)
+	}
+	runtime.KeepAlive(server)
+}
+
+// fallIdle lets both ends shake hands and exchange some data, and the server then wait for more.
+func fallIdle(c, s net.Conn) error {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(make([]byte, 50000))
+		if err == nil {
+			_, err = io.ReadFull(c, make([]byte, 50000))
+		}
+		sent <- err
+	}()
+	p := make([]byte, 50000)
+	if _, err := io.ReadFull(s, p); err != nil {
+		return err
+	}
+	if _, err := s.Write(p); err != nil {
+		return err
+	}
+	if err := <-sent; err != nil {
+		return err
+	}
+	s.SetReadDeadline(time.Now().Add(time.Millisecond))
+	if _, err := s.Read(p[:1]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return s.SetReadDeadline(time.Time{})
+}
