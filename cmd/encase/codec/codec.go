@@ -62,7 +62,7 @@ For a NAME without an argument the codec's own example is shown.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := find(args[0])
+			d, err := parse(shown(args[0]))
 			if err != nil {
 				return err
 			}
@@ -71,10 +71,20 @@ For a NAME without an argument the codec's own example is shown.`,
 	}
 }
 
-// find parses what a person called a codec: a spec, or its name alone.
-func find(arg string) (*description, error) {
-	name, _, hasArg := strings.Cut(arg, ":")
-	d := &description{spec: arg}
+// shown returns the spec that show has to explain: a codec's name alone stands for its example.
+func shown(arg string) string {
+	for _, info := range codecs.List() {
+		if info.Name == arg {
+			return cmp.Or(info.Example, arg)
+		}
+	}
+	return arg
+}
+
+// parse returns the codec that a spec describes, taken literally: what travels must be what was asked for.
+func parse(spec string) (*description, error) {
+	name, _, _ := strings.Cut(spec, ":")
+	d := &description{spec: spec}
 	for _, info := range codecs.List() {
 		if info.Name == name {
 			d.info = info
@@ -84,10 +94,7 @@ func find(arg string) (*description, error) {
 		return nil, exit.Usagef("there is no codec %q; there are %s (see: encase codec list)",
 			name, strings.Join(codecs.Names(), ", "))
 	}
-	if !hasArg {
-		d.spec = cmp.Or(d.info.Example, name)
-	}
-	maker, err := codecs.Parse(d.spec)
+	maker, err := codecs.Parse(spec)
 	if err != nil {
 		return nil, exit.Usagef("%w", err)
 	}

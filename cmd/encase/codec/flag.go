@@ -31,7 +31,7 @@ func AddFlag(c *cobra.Command, spec string) *Flag {
 
 // Set implements pflag.Value.
 func (f *Flag) Set(spec string) error {
-	d, err := find(spec)
+	d, err := parse(spec)
 	if err != nil {
 		return err
 	}

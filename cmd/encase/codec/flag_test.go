@@ -23,6 +23,13 @@ func init() {
 	})
 }
 
+func init() {
+	info := codecs.Info{Summary: "for tests", Example: "test-bare:other"}
+	codecs.Register("test-bare", info, func(string) (frame.Maker, error) {
+		return frame.Raw, nil
+	})
+}
+
 func TestFlag(t *testing.T) {
 	var f Flag
 	if err := f.Set("length:32le"); err != nil || f.String() != "length:32le" || f.Maker == nil {
@@ -31,6 +38,7 @@ func TestFlag(t *testing.T) {
 	for spec, want := range map[string]string{
 		"test-datagrams": "for datagrams only",
 		"length:9":       "bad width",
+		"length":         "bad width", // not the example: the other end would not know
 		"nothing":        `no codec "nothing"`,
 		"":               `no codec ""`,
 	} {
@@ -40,5 +48,8 @@ func TestFlag(t *testing.T) {
 	}
 	if f.String() != "length:32le" {
 		t.Errorf("a refused value has replaced the flag: %s", f.String())
+	}
+	if err := f.Set("test-bare"); err != nil || f.String() != "test-bare" {
+		t.Errorf("a name alone became %q, %v; its codec has defaults of its own", f.String(), err)
 	}
 }
