@@ -69,7 +69,7 @@ func TestIdle(t *testing.T) {
 		t.Skip("the race detector uses memory of its own")
 	}
 	client, server := wrapConfigs(t, "length:16be")
-	ours, err := enginetest.IdleBytes(1000, func() (any, error) {
+	ours, err := enginetest.IdleBytes(500, func() (any, error) {
 		a, b := net.Pipe()
 		c, s := wrap.Client(wrap.Stream(a), client), wrap.Server(wrap.Stream(b), server)
 		return s, fallIdle(c, s)
@@ -80,7 +80,7 @@ func TestIdle(t *testing.T) {
 	if stacks := leftOver(5 * time.Second); stacks != "" {
 		t.Errorf("idle connections have goroutines:\n%.3000s", stacks)
 	}
-	theirs, err := enginetest.IdleBytes(1000, func() (any, error) {
+	theirs, err := enginetest.IdleBytes(500, func() (any, error) {
 		a, b := net.Pipe()
 		c, s := tls.Client(a, client.TLS), tls.Server(b, server.TLS)
 		return s, fallIdle(c, s)
