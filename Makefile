@@ -45,6 +45,7 @@ vectors: ## write spec/vectors anew
 	$(GO) run ./spec/vectors/gen
 
 man: build ## man pages into man/
+	@mkdir -p man
 	$(BIN)/encase man man
 
 install: build man ## the command and its man pages into PREFIX (/usr/local)
