@@ -13,5 +13,6 @@ import (
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/shim"
 	_ "github.com/encase-tls/encase/codecs/slip"
+	_ "github.com/encase-tls/encase/codecs/tpkt"
 	_ "github.com/encase-tls/encase/codecs/websocket"
 )
