@@ -30,7 +30,7 @@ func Command() *cobra.Command {
 		Short:         "Forward connections into, out of or between TLS in any codec, as stunnel does for plain TLS",
 		Long:          longHelp,
 		Example:       examples,
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          runCommand,
@@ -38,6 +38,13 @@ func Command() *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usagef("%w", err) })
 	addFlags(c)
 	return c
+}
+
+func noArguments(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return exit.Usagef("%w", err)
+	}
+	return nil
 }
 
 const longHelp = `Forward accepts connections on one address and connects each to another. Either side is plain, or TLS in a codec:

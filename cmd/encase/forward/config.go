@@ -217,8 +217,11 @@ func (r *reader) connectSide(s *section) (side dialSide) {
 		}
 		side.addresses = append(side.addresses, a)
 	}
-	if len(list) == 0 && !s.has("address") {
-		s.wrong("address", `is missing; write where to connect: address = "127.0.0.1:1000" or "unix:/run/name.sock"`)
+	const example = `write where to connect: address = "127.0.0.1:1000" or "unix:/run/name.sock"`
+	if !s.has("address") {
+		s.wrong("address", "is missing; %s", example)
+	} else if list, ok := s.values["address"].([]any); ok && len(list) == 0 {
+		s.wrong("address", "is an empty list; %s", example)
 	}
 	side.tls, side.fault = readClientTLS(s, side.addresses)
 	s.done()

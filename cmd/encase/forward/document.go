@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -103,10 +104,21 @@ func (w *lineWalker) resolve(base string, keys unstable.Iterator, array bool) st
 }
 
 func (w *lineWalker) keyValue(table string, node *unstable.Node) {
-	path := w.resolve(table, node.Key(), false)
-	if value := node.Value(); value.Kind == unstable.InlineTable {
-		for it := value.Children(); it.Next(); {
+	w.value(w.resolve(table, node.Key(), false), node.Value())
+}
+
+// value looks for keys in a value.
+func (w *lineWalker) value(path string, v *unstable.Node) {
+	switch v.Kind {
+	case unstable.InlineTable:
+		for it := v.Children(); it.Next(); {
 			w.keyValue(path, it.Node())
+		}
+	case unstable.Array:
+		i := 0
+		for it := v.Children(); it.Next(); {
+			w.value(fmt.Sprintf("%s[%d]", path, i), it.Node())
+			i++
 		}
 	}
 }
@@ -232,7 +244,7 @@ func (s *section) tables(key string) (list []*section) {
 
 // done reports the keys that nobody has asked for.
 func (s *section) done() {
-	for key := range s.values {
+	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if !slices.Contains(s.asked, key) {
 			s.wrong(key, "unknown key; %s", suggest(key, s.asked))
 		}

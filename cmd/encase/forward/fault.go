@@ -22,6 +22,16 @@ type faults struct {
 	clientAuth, versions, alpn string
 }
 
+// inHandshake says where to look after a handshake that failed; empty if there is nothing to do.
+func (f *faults) inHandshake(err error) string {
+	var alert *bio.AlertError
+	silent := errors.Is(err, bio.ErrTruncated) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ECONNRESET)
+	if silent && !errors.As(err, &alert) {
+		return "the peer went away or waits for something else; unless it was a probe, see whether both ends have the same " + f.codec
+	}
+	return f.remedy(err)
+}
+
 // remedy says where to look after an error of this side; empty if there is nothing to do.
 func (f *faults) remedy(err error) string {
 	var alert *bio.AlertError
@@ -106,6 +116,7 @@ func (f *faults) refused(code tls.AlertError) string {
 func reason(err error) string {
 	var alert *bio.AlertError
 	var dns *net.DNSError
+	var network net.Error
 	switch {
 	case err == nil:
 		return "closed"
@@ -119,12 +130,12 @@ func reason(err error) string {
 		return "tls"
 	case errors.Is(err, frame.ErrMalformed):
 		return "malformed"
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &dns):
+		return "name"
+	case errors.As(err, &network) && network.Timeout():
 		return "timeout"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset"
-	case errors.As(err, &dns):
-		return "name"
 	}
 	return "failed"
 }

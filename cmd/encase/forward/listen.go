@@ -30,7 +30,7 @@ func listen(a address, mode fs.FileMode) (*listener, error) {
 	}
 	l, err := net.Listen(a.network, a.target)
 	if err != nil {
-		return nil, fmt.Errorf("forward: listen: %w%s", err, listenRemedy(err))
+		return nil, fmt.Errorf("forward: %w%s", err, listenRemedy(err))
 	}
 	return &listener{Listener: l, address: a}, nil
 }
@@ -55,13 +55,13 @@ func listenUnix(a address, mode fs.FileMode) (*listener, error) {
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(a.target), ".s")
 	if err != nil {
-		return nil, fmt.Errorf("forward: listen: %w%s", err, listenRemedy(err))
+		return nil, fmt.Errorf("forward: %w%s", err, listenRemedy(err))
 	}
 	defer os.Remove(dir)
 	private := filepath.Join(dir, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("forward: listen: %w%s", err, listenRemedy(err))
+		return nil, fmt.Errorf("forward: %w%s", err, listenRemedy(err))
 	}
 	l.SetUnlinkOnClose(false)
 	info, err := publish(private, a.target, mode)

@@ -218,7 +218,7 @@ func (d *daemon) kill() {
 	}
 	d.wait()
 	if d.t.Failed() {
-		d.t.Logf("log of %s:\n%s", d.file, d.journal)
+		d.t.Logf("end of the log of %s:\n%s", d.file, d.lastLines())
 	}
 }
 
@@ -355,3 +355,12 @@ func forwardTOML(name, listen, accept, target, connect string) string {
 }
 
 const anyPort = "127.0.0.1:0"
+
+const hangUp = syscall.SIGHUP
+
+// lastLines returns the end of the log.
+func (j *journal) lastLines() string {
+	const most = 3000
+	s := j.String()
+	return s[max(0, len(s)-most):]
+}

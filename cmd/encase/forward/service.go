@@ -179,7 +179,7 @@ func (s *service) stop(sig os.Signal, signals <-chan os.Signal) {
 		l.Close()
 	}
 	s.loops.Wait()
-	s.log.Info("stopping", "signal", sig.String(), "connections", s.all.inside.Load(), "drain_timeout", s.drain)
+	s.log.Info("stopping", "signal", sig.String(), "connections", s.all.inside.Load(), "drain_timeout", s.drain.String())
 	done := make(chan struct{})
 	go func() {
 		s.sessions.Wait()
@@ -235,7 +235,7 @@ func (s *service) accept(l *listener) {
 			return
 		}
 		rt := l.route.Load()
-		l.failing.warn(rt.log, "cannot accept", "error", err, "next_try", pause, "remedy", acceptRemedy(err))
+		l.failing.warn(rt.log, "cannot accept", "error", err, "next_try", pause.String(), "remedy", acceptRemedy(err))
 		select {
 		case <-time.After(pause):
 		case <-s.stopping:

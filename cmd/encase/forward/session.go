@@ -64,9 +64,9 @@ func (s *session) prepare(ctx context.Context, c *end) error {
 	s.relay.ends[client] = c
 	if err := c.handshake(ctx); err != nil {
 		c.close()
-		return &stageError{"handshake with the client", s.accept.fault.remedy(err), err}
+		return &stageError{"handshake with the client", s.accept.fault.inHandshake(err), err}
 	}
-	s.log.Debug("accepted", "peer", s.peer)
+	s.log.Debug("accepted", "peer", peerText(s.peer))
 	srv, err := s.dial(ctx)
 	if err != nil {
 		c.reset()
@@ -76,9 +76,9 @@ func (s *session) prepare(ctx context.Context, c *end) error {
 	if err := srv.handshake(ctx); err != nil {
 		srv.close()
 		c.reset()
-		return &stageError{"handshake with the server", s.connect.fault.remedy(err), err}
+		return &stageError{"handshake with the server", s.connect.fault.inHandshake(err), err}
 	}
-	s.log.Debug("connected", "peer", s.peer, "target", s.target)
+	s.log.Debug("connected", "peer", peerText(s.peer), "target", s.target.String())
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (s *session) attrs() []slog.Attr {
 		target = s.target.String()
 	}
 	return []slog.Attr{slog.String("peer", peerText(s.peer)), slog.String("target", target),
-		slog.Duration("duration", time.Since(s.began).Round(time.Millisecond))}
+		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String())}
 }
 
 // peerText names a client; one over a Unix socket has no name.
