@@ -22,6 +22,9 @@ import (
 // the peer never waits for a Write that is blocked, and a deadline can end a Write without hurting the connection: it is
 // looked at before a record is sealed, never in the middle of a frame. What was accepted is sent; Close waits for that,
 // at most for Config.Linger.
+//
+// Nothing is received but by a Read, with one exception: while a codec holds something back until it hears from its peer
+// (a [frame.Backlogger]), and no Read is under way, a goroutine receives, and keeps up to 64 KiB of data for the next.
 type Conn struct {
 	carrier Carrier
 	cfg     *Config
@@ -45,7 +48,8 @@ type Conn struct {
 	readDeadline, writeDeadline *deadline
 	over                        atomic.Pointer[error] // mach has ended, of itself; nil in it: in good order
 
-	arming    sync.Mutex // one SetReadDeadline of the carrier at a time; guards the next two
+	arming    sync.Mutex // one SetReadDeadline of the carrier at a time; guards the next three
+	aborted   bool       // the carrier is closed
 	listening bool       // nobody reads, but the machine wants to hear the peer
 	linger    time.Time  // for how long after Close
 
@@ -151,7 +155,7 @@ func (c *Conn) Close() error {
 	c.cancel(net.ErrClosed)
 	data, err := c.farewell(until)
 	c.abort(net.ErrClosed)
-	if isClosed(c.shaken) && c.lockReading(closedNow) {
+	if isClosed(c.shaken) && c.lockReading(closedNow, nil) {
 		c.unlockReading() // else whoever is reading drops what is left
 	}
 	if err != nil || data == 0 {
@@ -201,7 +205,10 @@ func (c *Conn) undelivered(data int) error {
 // abort closes the carrier at once; err is what a handshake under way returns.
 func (c *Conn) abort(err error) {
 	c.cancel(err)
-	c.carrier.SetReadDeadline(past)
+	c.arming.Lock()
+	c.aborted = true
+	c.armLocked()
+	c.arming.Unlock()
 	if c.eng != nil {
 		c.eng.Abort(err)
 	}
@@ -258,7 +265,7 @@ func (c *Conn) armRead() error {
 func (c *Conn) armLocked() error {
 	at := c.readDeadline.time()
 	switch {
-	case c.over.Load() != nil:
+	case c.aborted || c.over.Load() != nil:
 		at = past
 	case c.listening:
 		at = c.linger // none before Close

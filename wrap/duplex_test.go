@@ -106,6 +106,23 @@ func TestReaderIsIndependent(t *testing.T) {
 	})
 }
 
+// TestWriteBufferBoundsMemory writes a byte per record to a carrier that takes nothing. A frame costs 512 bytes of memory.
+func TestWriteBufferBoundsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := wrapConfigs(t, "length:16be")
+		client.MaxRecord = 1
+		a, b := bio.Pair(100)
+		c, s := connect(t, a, b, client, server)
+		shake(t, c, s)
+		c.SetWriteDeadline(time.Now().Add(time.Second))
+		_, err := c.Write(make([]byte, 1<<20))
+		wantErr(t, "Write", err, os.ErrDeadlineExceeded)
+		if memory := c.Stats().FramesOut * 512; memory > wrap.DefaultWriteBuffer+200<<10 {
+			t.Errorf("%d bytes of memory are queued", memory)
+		}
+	})
+}
+
 // TestConcurrentUse calls everything at once, for the race detector, and checks that records stay whole.
 func TestConcurrentUse(t *testing.T) {
 	const writers, messages = 4, 50

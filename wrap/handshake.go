@@ -83,7 +83,7 @@ func (c *Conn) late(limit time.Duration) error {
 
 // pollHandshake goes on with the handshake over a carrier that does not wait.
 func (c *Conn) pollHandshake() error {
-	c.lockReading(nil)
+	c.lockReading(nil, nil)
 	defer c.unlockReading()
 	if isClosed(c.shaken) {
 		return c.failed

@@ -61,7 +61,12 @@ func (s *sender) flush() error {
 }
 
 // start starts the machine.
-func (s *sender) start() error { return s.machine(s.c.mach.Start) }
+func (s *sender) start() error {
+	return s.machine(func(ev []frame.Event) ([]frame.Event, error) {
+		s.started = true
+		return s.c.mach.Start(ev)
+	})
+}
 
 // end queues what the codec says at the end.
 func (s *sender) end() {
@@ -182,7 +187,7 @@ func (s *sender) over(err error) {
 
 // tick tells a machine with timers the time.
 func (s *sender) tick() {
-	if s.timed == nil || s.c.raw.Load() || s.err != nil {
+	if s.timed == nil || !s.started || s.c.raw.Load() || s.err != nil {
 		return
 	}
 	ev, err := s.timed.Tick(s.ev[:0], time.Now())

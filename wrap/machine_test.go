@@ -119,7 +119,18 @@ func TestCloseWithoutTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if err := c.Close(); err == nil || time.Since(start) != client.Linger {
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			read <- errors.Join(err, c.SetReadDeadline(time.Time{}))
+		}()
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close() }()
+		if err := <-read; !errors.Is(err, net.ErrClosed) || time.Since(start) != 0 {
+			t.Errorf("Read: %v after %v", err, time.Since(start))
+		}
+		if err := <-closed; err == nil || time.Since(start) != client.Linger {
 			t.Errorf("Close: %v after %v", err, time.Since(start))
 		}
 	})

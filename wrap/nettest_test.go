@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/nettest"
 
@@ -17,7 +18,7 @@ import (
 // A plain tls.Conn does not pass it: a Write that its deadline ends corrupts the connection.
 func TestConnOfNet(t *testing.T) {
 	var all sync.WaitGroup
-	turns := make(chan struct{}, 8) // they mostly wait; but a minute each is all they have
+	turns := make(chan struct{}, 16) // they mostly wait; but a minute each is all they have
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, codec := range everyCodec() {
 			for _, tr := range transports {
@@ -47,9 +48,15 @@ func everyCodec() []string {
 func conformance(t *testing.T, version uint16, codec string, tr transport) {
 	client, server := wrapConfigs(t, codec)
 	client.TLS.MaxVersion = version
+	client.Linger, server.Linger = time.Second, time.Second
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		a, b := tr.pair(t)
 		c, s := wrap.Client(wrap.Stream(a), client), wrap.Server(wrap.Stream(b), server)
-		return c, s, func() { closeBoth(c, s) }, nil
+		stop = func() {
+			a.Close() // so that nobody lingers
+			b.Close()
+			closeBoth(c, s)
+		}
+		return c, s, stop, nil
 	})
 }

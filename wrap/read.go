@@ -17,14 +17,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.awaitHandshake(c.readDeadline.done()); err != nil {
 		return 0, deadlineError(err)
 	}
-	if !c.lockReading(c.readDeadline.done()) {
-		return 0, os.ErrDeadlineExceeded
+	locked := c.lockReading(c.readDeadline.done(), c.quit.Done())
+	if locked {
+		defer c.unlockReading()
 	}
-	defer c.unlockReading()
-	if c.closing.Load() {
+	switch {
+	case c.closing.Load():
 		return 0, net.ErrClosed
-	}
-	if c.readDeadline.passed() {
+	case !locked || c.readDeadline.passed():
 		return 0, os.ErrDeadlineExceeded
 	}
 	for {
@@ -44,8 +44,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// lockReading makes the caller the one that reads. It waits until then, or until stop, and tells which it was.
-func (c *Conn) lockReading(stop <-chan struct{}) bool {
+// lockReading makes the caller the one that reads. It waits until then, or until stop or quit, and tells whether it is.
+func (c *Conn) lockReading(stop, quit <-chan struct{}) bool {
 	select {
 	case c.reading <- struct{}{}:
 		return true
@@ -55,6 +55,8 @@ func (c *Conn) lockReading(stop <-chan struct{}) bool {
 	case c.reading <- struct{}{}:
 		return true
 	case <-stop:
+		return false
+	case <-quit:
 		return false
 	}
 }
@@ -89,7 +91,7 @@ const maxHeard = 64 << 10
 // its turn. It receives while nobody reads, and exists while something is held back.
 func (c *Conn) hear() {
 	for c.out.holdsBack() {
-		c.lockReading(nil)
+		c.lockReading(nil, nil)
 		more := c.hearFrame()
 		if !more {
 			c.out.stopHearing()

@@ -14,7 +14,7 @@ import (
 
 const (
 	// sealAtOnce is how many bytes of application data are sealed before the sender is told: the first frames leave
-	// while the next are sealed.
+	// while the next are sealed. Of the memory for that it is half, or small records could take any amount.
 	sealAtOnce = 64 << 10
 
 	// flightPart is how much of a flight goes into one frame at most.
@@ -59,6 +59,7 @@ type sender struct {
 	left    time.Time     // when the last frame has left
 	vacant  chan struct{} // closed when there is room again; nil if nobody waits
 	quiet   chan struct{} // closed when all is sent; nil if nobody waits
+	started bool          // the machine is
 	ended   bool          // the codec's end is queued
 	err     error         // why nothing can be queued any more
 	dead    bool          // nor can what is queued be sent
@@ -96,8 +97,8 @@ func (s *sender) opened(overhead, most int) {
 func (s *sender) seal(eng bio.Engine, p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	overhead := eng.Overhead()
-	for n < len(p) && n < sealAtOnce && err == nil {
+	overhead, held := eng.Overhead(), s.heldLocked()
+	for n < len(p) && n < sealAtOnce && s.heldLocked()-held < 2*sealAtOnce && err == nil {
 		var m int
 		m, err = s.sealOne(eng, p[n:], overhead)
 		n += m
