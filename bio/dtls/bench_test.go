@@ -136,7 +136,7 @@ func shake(t testing.TB, client, server *Engine) {
 		select {
 		case <-client.Ready():
 		case <-server.Ready():
-		case <-time.After(time.Second):
+		case <-time.After(20 * time.Second):
 			t.Fatalf("the handshake does not move: %v, %v", client.State(), server.State())
 		}
 	}

@@ -24,10 +24,7 @@ func TestNoGoroutineRemains(t *testing.T) {
 	}
 	for i := range 10 {
 		client, server := s.makePair(t)
-		client.Flush(nil, 0)
-		<-client.Ready()
-		hello, _ := client.Flush(nil, 0)
-		server.Open(nil, hello)
+		server.Open(nil, flushed(t, client))
 		if i%2 == 0 {
 			client.Abort(nil)
 			server.Abort(nil)
@@ -98,21 +95,18 @@ func TestEndsEverywhere(t *testing.T) {
 
 // TestMute has pion write after its connection was taken over: nothing of it gets out.
 func TestMute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := certSetup(t, ecKey)
-		l := s.dial(t, &network{})
-		mem := map[*end]*memConn{l.client: l.client.mem, l.server: l.server.mem}
-		l.handshake(t)
-		for _, e := range l.ends() {
-			if n, err := mem[e].WriteTo(noise(100), nil); n != 100 || err != nil {
-				t.Errorf("WriteTo after the hand-over: %d, %v", n, err)
-			}
-			time.Sleep(time.Hour)
-			if out, _ := e.Flush(nil, 0); len(out) > 0 {
-				t.Errorf("the %s sends %x", e.name, out)
-			}
+	client, server := certSetup(t, ecKey).makePair(t)
+	mem := map[*Engine]*memConn{client: client.mem, server: server.mem}
+	shake(t, client, server)
+	for e, mem := range mem {
+		mem.closed = false
+		if n, err := mem.WriteTo(noise(100), nil); n != 100 || err != nil {
+			t.Errorf("WriteTo after the hand-over: %d, %v", n, err)
 		}
-	})
+		if out, _ := e.Flush(nil, 0); len(out) > 0 {
+			t.Errorf("the %v sends %x", e.role, out)
+		}
+	}
 }
 
 // TestTooLong refuses a message that does not fit one record, whole, and goes on.
@@ -294,7 +288,7 @@ func TestAllocations(t *testing.T) {
 					t.Fatal(len(got), err, len(list))
 				}
 			})
-			if allocs > 0 {
+			if allocs > 0 && !raceEnabled {
 				t.Errorf("%#04x with connection IDs of %d bytes: %v allocations", id, cid, allocs)
 			}
 		}
