@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -391,40 +392,39 @@ func TestOpenSSLResumes(t *testing.T) {
 // It cannot do so with ChaCha20 over DTLS.
 func TestWireshark(t *testing.T) {
 	needProgram(t, "tshark")
-	for _, c := range []*suite{suites[0], suites[4], suiteByID(TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8)} {
+	var keys, packets bytes.Buffer
+	var texts []string
+	for _, id := range []uint16{suites[0].id, suites[4].id, TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8} {
 		for _, cid := range []int{0, 7} {
-			t.Run(fmt.Sprintf("%#04x/cid=%d", c.id, cid), func(t *testing.T) {
-				s := certSetup(t, ecKey).suite(c.id).both(func(o *Options) { o.CIDLen = cid })
-				var log bytes.Buffer
-				s.client.TLS.KeyLogWriter = &log
-				l := s.dial(t, &network{})
-				l.handshake(t)
-				for _, e := range l.ends() {
-					e.say(t, []byte("this is from the "+e.name))
-				}
-				l.client.hears(t, "server")
-				l.server.hears(t, "client")
-				l.close()
-				dir := t.TempDir()
-				capture, keys := filepath.Join(dir, "c.pcap"), filepath.Join(dir, "keys")
-				check(t, os.WriteFile(capture, l.capture(), 0o600))
-				check(t, os.WriteFile(keys, log.Bytes(), 0o600))
-				out, err := exec.Command("tshark", "-r", capture, "-o", "tls.keylog_file:"+keys,
-					"-d", "udp.port==4433,dtls", "-x").CombinedOutput()
-				if err != nil {
-					t.Fatalf("tshark: %v\n%s", err, out)
-				}
-				for _, e := range l.ends() {
-					if want := hexDump("this is from the " + e.name); !containsHex(string(out), want) {
-						t.Errorf("tshark does not find the text of the %s:\n%s", e.name, out)
-					}
-				}
-			})
+			s := certSetup(t, ecKey).suite(id).both(func(o *Options) { o.CIDLen = cid })
+			s.client.TLS.KeyLogWriter = &keys
+			l := s.dial(t, &network{})
+			l.handshake(t)
+			for _, e := range l.ends() {
+				text := fmt.Sprintf("%s %#04x %d", e.name, id, cid)
+				e.say(t, []byte(text))
+				e.peer.hears(t, text)
+				texts = append(texts, text)
+			}
+			l.close()
+			packets.Write(l.packets(uint16(10_000 + len(texts))))
+		}
+	}
+	dir := t.TempDir()
+	capture, keyFile := filepath.Join(dir, "c.pcap"), filepath.Join(dir, "keys")
+	check(t, os.WriteFile(capture, append(captureHeader(), packets.Bytes()...), 0o600))
+	check(t, os.WriteFile(keyFile, keys.Bytes(), 0o600))
+	out, err := exec.Command("tshark", "-r", capture, "-o", "tls.keylog_file:"+keyFile, "-d", "udp.port==4433,dtls",
+		"-x").CombinedOutput()
+	if err != nil {
+		t.Fatalf("tshark: %v\n%s", err, out)
+	}
+	for _, text := range texts {
+		if !containsHex(string(out), hex.EncodeToString([]byte(text))) {
+			t.Errorf("tshark does not find %q", text)
 		}
 	}
 }
-
-func hexDump(s string) string { return hex.EncodeToString([]byte(s)) }
 
 // containsHex looks for bytes in a hex dump of tshark's: offset, bytes, text.
 func containsHex(dump, want string) bool {
@@ -438,36 +438,44 @@ func containsHex(dump, want string) bool {
 	return strings.Contains(all.String(), want)
 }
 
-// capture returns what both ends have sent as a capture file, client first, each a UDP datagram over IPv4.
-func (l *link) capture() []byte {
-	const rawIP = 101
-	le := func(words ...uint32) (p []byte) {
-		for _, w := range words {
-			p = append(p, byte(w), byte(w>>8), byte(w>>16), byte(w>>24))
-		}
-		return p
+func littleEndian(words ...uint32) (p []byte) {
+	for _, w := range words {
+		p = binary.LittleEndian.AppendUint32(p, w)
 	}
-	out := le(0xa1b2c3d4, 0x00040002, 0, 0, 65535, rawIP)
+	return p
+}
+
+// captureHeader returns the beginning of a capture file whose packets begin with IP.
+func captureHeader() []byte {
+	const rawIP = 101
+	return littleEndian(0xa1b2c3d4, 0x00040002, 0, 0, 65535, rawIP)
+}
+
+// packets returns what both ends have sent in the form of a capture file, by turns, as UDP over IPv4. The server has
+// port 4433.
+func (l *link) packets(clientPort uint16) (out []byte) {
 	for at := range max(len(l.client.sent), len(l.server.sent)) {
 		for _, e := range l.ends() {
-			if at >= len(e.sent) {
-				continue
+			if at < len(e.sent) {
+				p := udp(e.role, clientPort, e.sent[at])
+				out = append(append(out, littleEndian(uint32(at), 0, uint32(len(p)), uint32(len(p)))...), p...)
 			}
-			p := udp(e.role, e.sent[at])
-			out = append(append(out, le(uint32(at), 0, uint32(len(p)), uint32(len(p)))...), p...)
 		}
 	}
 	return out
 }
 
-// udp puts IP and UDP headers in front of a datagram. The server has port 4433.
-func udp(from frame.Role, d []byte) []byte {
-	src, dst := byte(1), byte(2)
-	ports := []byte{0x40, 0, 4433 >> 8, 4433 & 255}
+// udp puts IP and UDP headers in front of a datagram.
+func udp(from frame.Role, clientPort uint16, d []byte) []byte {
+	src, dst, srcPort, dstPort := byte(1), byte(2), clientPort, uint16(4433)
 	if from == frame.Server {
-		src, dst, ports = 2, 1, []byte{4433 >> 8, 4433 & 255, 0x40, 0}
+		src, dst, srcPort, dstPort = dst, src, dstPort, srcPort
 	}
-	total, length := 28+len(d), 8+len(d)
-	ip := []byte{0x45, 0, byte(total >> 8), byte(total), 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, src, 10, 0, 0, dst}
-	return append(append(append(ip, ports...), byte(length>>8), byte(length), 0, 0), d...)
+	const headers = 28
+	p := binary.BigEndian.AppendUint16([]byte{0x45, 0}, uint16(headers+len(d)))
+	p = append(p, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, src, 10, 0, 0, dst)
+	for _, v := range []uint16{srcPort, dstPort, uint16(8 + len(d)), 0} {
+		p = binary.BigEndian.AppendUint16(p, v)
+	}
+	return append(p, d...)
 }
