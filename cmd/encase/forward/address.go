@@ -81,7 +81,8 @@ func parseUnix(path string) (address, error) {
 	case path == "":
 		return address{}, errors.New("no path after unix:; write unix:/run/name.sock")
 	case len(path) > maxUnixPath:
-		return address{}, fmt.Errorf("the path has %d bytes, a Unix socket's may have %d; choose a shorter one", len(path), maxUnixPath)
+		return address{}, fmt.Errorf("the path has %d bytes, a Unix socket's may have %d; choose a shorter one",
+			len(path), maxUnixPath)
 	}
 	return address{"unix", path}, nil
 }

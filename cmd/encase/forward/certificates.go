@@ -148,7 +148,8 @@ func (s *section) checkLeaf(leaf *x509.Certificate, role frame.Role) {
 		s.wrong("cert", "the certificate is not for %s; get one that is", whom)
 	}
 	if role == frame.Server && len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.URIs) == 0 {
-		s.doc.problems.warn(s.at("cert"), "the certificate has no subjectAltName: clients refuse it; get one with DNS:NAME or IP:ADDRESS")
+		s.doc.problems.warn(s.at("cert"),
+			"the certificate has no subjectAltName: clients refuse it; get one with DNS:NAME or IP:ADDRESS")
 	}
 }
 

@@ -47,9 +47,9 @@ func noArguments(c *cobra.Command, args []string) error {
 	return nil
 }
 
-const longHelp = `Forward accepts connections on one address and connects each to another. Either side is plain, or TLS in a codec:
---accept-codec and --connect-codec say in which protocol TLS travels, --accept-tls and --connect-tls stand for
-TLS as it is. Certificates are always verified; there is no way to turn that off. One side's end is the other
+const longHelp = `Forward accepts connections on one address and connects each to another. Either side is plain,
+or TLS in a codec: --accept-codec and --connect-codec say in which protocol TLS travels, --accept-tls and
+--connect-tls stand for TLS as it is. Certificates are always verified; there is no way to turn that off. One side's end is the other
 side's end: FIN becomes close_notify and the reverse, and what was cut becomes a reset, so that nobody takes
 half of the data for all of it. (A Unix socket has no reset: there only the log tells.)
 

@@ -3,7 +3,6 @@ package forward
 import (
 	"bytes"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -27,6 +26,10 @@ func runCommandLine(args ...string) (status int, stdout, stderr string) {
 
 func TestCommandLine(t *testing.T) {
 	folder(t)
+	write(t, "good.toml", accept(`address = ":1"`))
+	write(t, "lost.toml", "config_version = 1\n[[forward]]\nname = \"a\"\naccept.address = \"192.0.2.1:1\"\n"+
+		"connect.address = \"nobody.invalid:1\"\n[[forward]]\nconnect.address = \"unix:/nowhere/x\"\n"+
+		"accept.address = \"unix:/nowhere/y\"\nname = \"b\"\n")
 	occupied := says(t, "mine")
 	sides := func(args ...string) []string {
 		return append([]string{"--accept", ":1000", "--connect", "127.0.0.1:1"}, args...)
@@ -46,19 +49,22 @@ func TestCommandLine(t *testing.T) {
 		{"no file", []string{"--config", "gone.toml"}, statusConfig,
 			[]string{"gone.toml: gone.toml: no such file or directory; name a file", "one mistake in the configuration"}},
 		{"check", sides("--check"), exit.OK, nil},
-		{"check TLS", sides("--check", "--connect-codec", "length:16be", "--ca", "long.crt", "--server-name", "a", "--alpn", "h2,imap",
-			"--pins", strings.Repeat("0", 64), "--accept-tls", "--accept-cert", "both.pem", "--accept-ca", "long.crt", "--client-auth", "require",
-			"--min-version", "1.3", "--accept-min-version", "1.3"), statusConfig,
+		{"check TLS", sides("--check", "--connect-codec", "length:16be", "--ca", "long.crt", "--server-name", "a",
+			"--alpn", "h2,imap", "--pins", strings.Repeat("0", 64), "--accept-tls", "--accept-cert", "both.pem",
+			"--accept-ca", "long.crt", "--client-auth", "require", "--min-version", "1.3", "--accept-min-version", "1.3"),
+			statusConfig,
 			[]string{"--ca: both sides carry TLS; say --accept-ca or --connect-ca", "--pins: both sides", "--alpn: both sides",
 				"--min-version: both sides", "4 mistakes"}},
-		{"check both sides", sides("--check", "--connect-codec", "length:16be", "--connect-ca", "ca.crt", "--server-name", "a",
-			"--accept-tls", "--accept-cert", "both.pem", "--accept-ca", "ca.crt", "--client-auth", "require"), exit.OK, nil},
+		{"check both sides", sides("--check", "--connect-codec", "length:16be", "--connect-ca", "ca.crt",
+			"--server-name", "a", "--accept-tls", "--accept-cert", "both.pem", "--accept-ca", "ca.crt",
+			"--client-auth", "require"), exit.OK, nil},
 		{"TLS nowhere", sides("--cert", "long.crt"), statusConfig, []string{
 			"--cert: has no effect, neither side carries TLS; add --accept-tls or --connect-tls, or a codec", "one mistake"}},
-		{"mistakes", sides("--accept-codec", "x", "--drain-timeout", "5", "--max-connections", "many", "--log-level", "x", "--client-auth", "require"),
-			statusConfig, []string{
-				`--log-level: "x" is not allowed`, `--max-connections: must be a whole number`, `--drain-timeout: "5" is no duration`,
-				`--accept-codec: codecs: unknown codec "x"`, `--cert: is missing: who accepts TLS`, `--ca: is missing: --client-auth needs to know`, "6 mistakes"}},
+		{"mistakes", sides("--accept-codec", "x", "--drain-timeout", "5", "--max-connections", "many", "--log-level", "x",
+			"--client-auth", "require"), statusConfig, []string{
+			`--log-level: "x" is not allowed`, `--max-connections: must be a whole number`,
+			`--drain-timeout: "5" is no duration`, `--accept-codec: codecs: unknown codec "x"`,
+			`--cert: is missing: who accepts TLS`, `--ca: is missing: --client-auth needs to know`, "6 mistakes"}},
 		{"no server name", []string{"--accept", ":1", "--connect", "unix:/x", "--connect-tls"}, statusConfig,
 			[]string{"--server-name: is missing", "one mistake"}},
 		{"log flags over a file", []string{"--config", "good.toml", "--log-format", "xml", "--check"}, statusConfig,
@@ -66,15 +72,13 @@ func TestCommandLine(t *testing.T) {
 		{"check a file", []string{"--config", "good.toml", "--check", "-v"}, exit.OK, nil},
 		{"what only the machine knows", []string{"--config", "lost.toml", "--check"}, statusConfig, []string{
 			"lost.toml:7: forward.connect.address: warning: unix:/nowhere/x: the socket is not there; start the server",
-			"lost.toml:4: forward.accept.address: 192.0.2.1:1: ", "lost.toml:5: forward.connect.address: nobody.invalid:1: the name does not resolve",
-			"lost.toml:8: forward.accept.address: unix:/nowhere/y: the folder is not there; run: mkdir -p /nowhere", "3 mistakes"}},
+			"lost.toml:4: forward.accept.address: 192.0.2.1:1: ",
+			"lost.toml:5: forward.connect.address: nobody.invalid:1: the name does not resolve",
+			"lost.toml:8: forward.accept.address: unix:/nowhere/y: the folder is not there; run: mkdir -p", "3 mistakes"}},
 		{"occupied", []string{"--accept", occupied, "--connect", "127.0.0.1:1"}, exit.Failed,
 			[]string{"address already in use; another program listens there"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			os.WriteFile("good.toml", []byte("config_version = 1\n[[forward]]\nname = \"a\"\naccept.address = \":1\"\nconnect.address = \"127.0.0.1:1\"\n"), 0o600)
-			os.WriteFile("lost.toml", []byte("config_version = 1\n[[forward]]\nname = \"a\"\naccept.address = \"192.0.2.1:1\"\nconnect.address = \"nobody.invalid:1\"\n"+
-				"[[forward]]\nconnect.address = \"unix:/nowhere/x\"\naccept.address = \"unix:/nowhere/y\"\nname = \"b\"\n"), 0o600)
 			status, stdout, stderr := runCommandLine(c.args...)
 			if status != c.status {
 				t.Errorf("exit status %d, want %d", status, c.status)
@@ -98,10 +102,12 @@ func TestCommandLine(t *testing.T) {
 // The flags of the first example of --help work: two programs, one for each end.
 func TestFlags(t *testing.T) {
 	f := certificates(t)
-	out := execute(t, "--accept", anyPort, "--connect", serveTCP(t, echo), "--accept-codec", "length:16be", "--cert", f.path("server.crt"),
-		"--key", f.path("server.key"), "--ca", f.path("ca.crt"), "--client-auth", "require", "--name", "out")
-	in := execute(t, "--accept", anyPort, "--connect", out.address("out"), "--connect-codec", "length:16be", "--ca", f.path("ca.crt"),
-		"--server-name", "server.test", "--cert", f.path("client.crt"), "--key", f.path("client.key"), "-v")
+	out := execute(t, "--accept", anyPort, "--connect", serveTCP(t, echo), "--accept-codec", "length:16be",
+		"--cert", f.path("server.crt"), "--key", f.path("server.key"), "--ca", f.path("ca.crt"), "--client-auth", "require",
+		"--name", "out")
+	in := execute(t, "--accept", anyPort, "--connect", out.address("out"), "--connect-codec", "length:16be",
+		"--ca", f.path("ca.crt"), "--server-name", "server.test",
+		"--cert", f.path("client.crt"), "--key", f.path("client.key"), "-v")
 	c := in.dial("forward")
 	if got := sayLine(t, c, "hello"); got != "hello" {
 		t.Errorf("got %q", got)
@@ -118,7 +124,8 @@ func TestHelpExample(t *testing.T) {
 	if !ok {
 		t.Fatal("--help has no example of a file")
 	}
-	text = strings.NewReplacer("/etc/encase/gate.pem", "long.crt", "/etc/encase/gate.key", "long.key", "/etc/encase/ca.pem", "ca.crt").Replace(text)
+	text = strings.NewReplacer("/etc/encase/gate.pem", "long.crt", "/etc/encase/gate.key", "long.key",
+		"/etc/encase/ca.pem", "ca.crt").Replace(text)
 	if got := mistakes(text); got != "none" {
 		t.Error(got)
 	}

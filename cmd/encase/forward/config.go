@@ -98,14 +98,15 @@ type reader struct {
 func (r *reader) config(s *section) *config {
 	cfg := &config{}
 	if v, _ := s.number("config_version"); v != configVersion {
-		s.wrong("config_version", "must be there and be %d, the version that this program reads; write: config_version = %[1]d",
-			configVersion)
+		s.wrong("config_version",
+			"must be there and be %d, the version that this program reads; write: config_version = %[1]d", configVersion)
 	}
 	cfg.log = readLogging(s.table("log"))
 	l := s.table("limits")
 	cfg.maxConnections = readMaxConnections(l)
 	cfg.drain = l.duration("drain_timeout", defaultDrain, 0)
-	common := readLimits(l, limits{handshake: wrap.DefaultHandshakeTimeout, connect: defaultConnect, buffer: defaultBuffer})
+	def := limits{handshake: wrap.DefaultHandshakeTimeout, connect: defaultConnect, buffer: defaultBuffer}
+	common := readLimits(l, def)
 	l.done()
 	for _, f := range s.tables("forward") {
 		cfg.forwards = append(cfg.forwards, r.forward(f, common))

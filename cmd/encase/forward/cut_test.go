@@ -225,3 +225,29 @@ func TestCutUnix(t *testing.T) {
 	}
 	out.find(t, 0, "connection cut", "reason", "truncated")
 }
+
+// Who has ended and leaves before he gets the rest is no fault, but the other side learns that it was in vain.
+func TestGone(t *testing.T) {
+	ended, left := make(chan struct{}), make(chan struct{})
+	got := make(chan error, 1)
+	d := run(t, forwardTOML("in", anyPort, "", serveTCP(t, func(c net.Conn) {
+		defer c.Close()
+		io.Copy(io.Discard, c)
+		close(ended)
+		<-left
+		var err error
+		for data := random(100_000); err == nil; {
+			_, err = c.Write(data)
+		}
+		got <- err
+	}), ""))
+	c := d.dial("in").(*net.TCPConn)
+	c.CloseWrite()
+	<-ended
+	c.Close()
+	close(left)
+	if err := <-got; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("the server got %v, want a reset", err)
+	}
+	d.find(t, 0, "connection closed", "reason", "gone", "by", "client", "level", "INFO")
+}

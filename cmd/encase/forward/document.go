@@ -139,8 +139,8 @@ func join(base, key string) string {
 // root returns the top table.
 func (d *document) root() *section { return &section{doc: d, values: d.values} }
 
-// A section is one table of a document. Its methods return what a key holds, the zero value if it is missing, and report
-// what has the wrong type; done reports the keys that nobody has asked for.
+// A section is one table of a document. Its methods return what a key holds, the zero value if it is missing, and
+// report what has the wrong type; done reports the keys that nobody has asked for.
 type section struct {
 	doc    *document
 	path   string

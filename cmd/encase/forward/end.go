@@ -70,9 +70,9 @@ func (e *end) handshake(ctx context.Context) error {
 	return nil
 }
 
-// receive waits for data and returns it in a buffer from pool, as much as there is and fits. The buffer is the caller's,
-// and nil if there is no data; data may come together with the error that follows it, io.EOF after an orderly end. While
-// it waits no buffer is in use.
+// receive waits for data and returns it in a buffer from pool, as much as there is and fits. The buffer is the
+// caller's, and nil if there is no data; data may come together with the error that follows it, io.EOF after an orderly
+// end. While it waits no buffer is in use.
 func (e *end) receive(pool *frame.Pool) (*frame.Buf, error) {
 	for {
 		if e.dry {

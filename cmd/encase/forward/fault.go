@@ -25,9 +25,11 @@ type faults struct {
 // inHandshake says where to look after a handshake that failed; empty if there is nothing to do.
 func (f *faults) inHandshake(err error) string {
 	var alert *bio.AlertError
-	silent := errors.Is(err, bio.ErrTruncated) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ECONNRESET)
+	silent := errors.Is(err, bio.ErrTruncated) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, syscall.ECONNRESET)
 	if silent && !errors.As(err, &alert) {
-		return "the peer went away or waits for something else; unless it was a probe, see whether both ends have the same " + f.codec
+		return "the peer went away or waits for something else; unless it was a probe, see whether both ends have " +
+			"the same " + f.codec
 	}
 	return f.remedy(err)
 }
@@ -49,7 +51,8 @@ func (f *faults) remedy(err error) string {
 	case errors.As(err, &alert):
 		return "the server and this end have no version, cipher or protocol in common; see " + f.versions + " and " + f.alpn
 	case errors.Is(err, bio.ErrTruncated):
-		return "what arrived may be incomplete; the peer, or something on the way, ended TCP without ending TLS (close_notify)"
+		return "what arrived may be incomplete: the peer, or something on the way, ended TCP without ending TLS " +
+			"(close_notify)"
 	}
 	return ""
 }
@@ -97,7 +100,8 @@ const (
 func (f *faults) refused(code tls.AlertError) string {
 	switch code {
 	case alertUnknownCA, alertBadCertificate, alertUnsupportedCert, alertCertificateUnknown, alertAccessDenied:
-		return "the peer does not accept the certificate of this end, " + f.cert + "; compare it with the authorities that the peer trusts"
+		return "the peer does not accept the certificate of this end, " + f.cert +
+			"; compare it with the authorities that the peer trusts"
 	case alertCertificateExpired:
 		return "the certificate of this end has expired for the peer; renew " + f.cert + ", and compare the clocks"
 	case alertCertificateRequired:
@@ -122,6 +126,8 @@ func reason(err error) string {
 		return "closed"
 	case errors.Is(err, errIdle):
 		return "idle"
+	case errors.Is(err, errGone):
+		return "gone"
 	case errors.Is(err, errDrained):
 		return "drained"
 	case errors.Is(err, bio.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):

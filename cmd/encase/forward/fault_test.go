@@ -58,11 +58,13 @@ func TestRefused(t *testing.T) {
 		other           string // the remedy that the other one's log has
 	}{
 		{"unknown authority", f.server("raw"), strings.Replace(f.client("raw"), f.path("ca.crt"), stranger.path("ca.crt"), 1),
-			"connect", "tls", "is not in forward.connect.ca (" + stranger.path("ca.crt"), "the certificate of this end, forward.accept.cert"},
+			"connect", "tls", "is not in forward.connect.ca (" + stranger.path("ca.crt"),
+			"the certificate of this end, forward.accept.cert"},
 		{"other name", f.server("raw"), strings.Replace(f.client("raw"), "server.test", "other.test", 1),
 			"connect", "tls", "not for other.test; see forward.connect.server_name", "the certificate of this end"},
 		{"no client certificate", auth, f.client("raw"),
-			"accept", "tls", "see forward.accept.client_auth", "the peer wants a certificate of this end; set forward.connect.cert"},
+			"accept", "tls", "see forward.accept.client_auth",
+			"the peer wants a certificate of this end; set forward.connect.cert"},
 		{"client of another authority", auth, f.client("raw") + withCert(stranger),
 			"accept", "tls", "is not in forward.accept.ca", "the certificate of this end, forward.connect.cert"},
 		{"client of another name", auth + `client_names = ["backup.test"]`, f.client("raw") + withCert(f),
@@ -127,7 +129,8 @@ func TestClientRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := pinOf(cert)
-	accept := f.server("length:16be") + fmt.Sprintf("ca = %q\nclient_auth = \"require\"\npins = [%q]\nclient_names = [\"a.test\", \"client.test\"]\n",
+	accept := f.server("length:16be") + fmt.Sprintf(
+		"ca = %q\nclient_auth = \"require\"\npins = [%q]\nclient_names = [\"a.test\", \"client.test\"]\n",
 		f.path("ca.crt"), hex.EncodeToString(key[:]))
 	out := run(t, forwardTOML("out", anyPort, accept, serveTCP(t, echo), ""))
 	in := run(t, forwardTOML("in", anyPort, "", out.address("out"), f.client("length:16be")+
@@ -224,7 +227,8 @@ func TestNoSecretInLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.reloadWith(t, strings.Replace(forwardTOML("out", anyPort, f.server("raw"), "127.0.0.1:1", ""), "server.crt", "client.crt", 1))
+	mixed := strings.Replace(f.server("raw"), "server.crt", "client.crt", 1)
+	d.reloadWith(t, forwardTOML("out", anyPort, mixed, "127.0.0.1:1", ""))
 	for _, s := range append(strings.Fields(string(key))[3:5], secret, "PRIVATE KEY") {
 		if strings.Contains(d.String()+in.String(), s) {
 			t.Errorf("%q is in the log", s)

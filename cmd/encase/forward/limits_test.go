@@ -69,7 +69,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // Without a byte either way a connection is cut; one byte now and then keeps it.
 func TestIdleTimeout(t *testing.T) {
 	const idle = 300 * time.Millisecond
-	d := run(t, forwardTOML("in", anyPort, "", serveTCP(t, echo), "")+fmt.Sprintf("[forward.limits]\nidle_timeout = %q\n", idle))
+	d := run(t, forwardTOML("in", anyPort, "", serveTCP(t, echo), "")+
+		fmt.Sprintf("[forward.limits]\nidle_timeout = %q\n", idle))
 	busy, quiet := d.dial("in"), d.dial("in")
 	began := time.Now()
 	ended := make(chan time.Duration, 1)

@@ -6,17 +6,23 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/encase-tls/encase/frame"
 )
 
-// errIdle ends a connection over which nothing has come for too long.
-var errIdle = errors.New("forward: idle")
+var (
+	// errIdle ends a connection over which nothing has come for too long.
+	errIdle = errors.New("forward: idle")
+
+	// errGone is about data for a peer that had ended what it sends and then went away: it had what it wanted.
+	errGone = errors.New("forward: the peer has ended and left before it got everything")
+)
 
 // A relay moves bytes between two ends, both ways at once, until both ways have ended in order or something has failed.
-// The order of a way's end is kept: FIN or close_notify on one side becomes close_notify or FIN on the other. What fails
-// ends both sides as an abort, so that nobody takes for complete what was cut.
+// An end in order stays one: FIN or close_notify on one side becomes close_notify or FIN on the other. What fails ends
+// both sides as an abort, so that nobody takes for complete what was cut.
 type relay struct {
 	ends  [2]*end // client, server
 	pool  *frame.Pool
@@ -24,7 +30,8 @@ type relay struct {
 	last  atomic.Int64    // when the last of them came, in nanoseconds since start
 	start time.Time
 
-	first  atomic.Int32 // 1 + the party whose way ended first
+	ended  [2]atomic.Bool // whose way has ended in order
+	first  atomic.Int32   // 1 + the party whose way did so first
 	failed sync.Once
 	by     party
 	err    error
@@ -56,9 +63,10 @@ func (r *relay) way(src, dst *end) {
 		}
 		switch {
 		case err == io.EOF:
+			r.ended[src.party].Store(true)
 			r.first.CompareAndSwap(0, 1+int32(src.party))
 			if err := dst.closeWrite(); err != nil {
-				r.fail(dst.party, err)
+				r.sendFailed(dst, err)
 			}
 			return
 		case err != nil:
@@ -74,10 +82,19 @@ func (r *relay) pass(b *frame.Buf, src, dst *end) bool {
 	r.moved[src.party].Add(int64(b.Len()))
 	r.last.Store(int64(time.Since(r.start)))
 	if err := dst.send(b.Bytes()); err != nil {
-		r.fail(dst.party, err)
+		r.sendFailed(dst, err)
 		return false
 	}
 	return true
+}
+
+// sendFailed ends the connection because dst did not take what it was sent.
+func (r *relay) sendFailed(dst *end, err error) {
+	left := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ENOTCONN)
+	if left && r.ended[dst.party].Load() {
+		err = fmt.Errorf("%w: %w", errGone, err)
+	}
+	r.fail(dst.party, err)
 }
 
 // fail ends the connection; the first reason counts. What was moved before is delivered before.

@@ -65,8 +65,8 @@ func (j *journal) String() string {
 	return j.all.String()
 }
 
-// find returns the entry number n, from 0, with this message and these values, waiting until it is there. pairs are keys
-// and parts of their values.
+// find returns the entry number n, from 0, with this message and these values, waiting until it is there. pairs are
+// keys and parts of their values.
 func (j *journal) find(t testing.TB, n int, msg string, pairs ...string) entry {
 	t.Helper()
 	timeout := time.After(patience)

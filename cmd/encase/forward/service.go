@@ -84,8 +84,8 @@ func (s *service) reload() {
 	s.log.Info("reloaded", "forwards", len(cfg.forwards))
 }
 
-// apply makes cfg the configuration of all connections that come from now on; those that are there go on with theirs. It
-// changes nothing if an address cannot be listened on.
+// apply makes cfg the configuration of all connections that come from now on; those that are there go on with theirs.
+// It changes nothing if an address cannot be listened on.
 func (s *service) apply(cfg *config) error {
 	opened, err := s.open(cfg)
 	if err != nil {
@@ -281,5 +281,6 @@ func (s *service) refuse(l *listener, rt *route, c net.Conn, limit string, g *ga
 	}
 	peer := peerText(c.RemoteAddr())
 	c.Close()
-	l.full.warn(rt.log, "too many connections", "peer", peer, "limit", limit, "most", g.most.Load(), "refused", g.refused.Load())
+	l.full.warn(rt.log, "too many connections", "peer", peer, "limit", limit, "most", g.most.Load(),
+		"refused", g.refused.Load())
 }

@@ -31,7 +31,8 @@ type session struct {
 // errDrained is why connections end that outlast the program's patience.
 var errDrained = errors.New("forward: the program ends")
 
-// serve forwards one accepted connection, which it takes over, and logs its end. ctx ends it at once; its cause says why.
+// serve forwards one accepted connection, which it takes over, and logs its end. ctx ends it at once; its cause says
+// why.
 func (rt *route) serve(ctx context.Context, accepted net.Conn) {
 	s := &session{route: rt, peer: accepted.RemoteAddr(), began: time.Now(), relay: relay{pool: rt.pool}}
 	c, err := newEnd(client, accepted, rt.accept.tls)
@@ -121,7 +122,9 @@ func (s *session) logEnd(by party, err error) {
 		}
 	}
 	if err != nil {
-		level, msg = slog.LevelWarn, "connection cut"
+		if !errors.Is(err, errGone) {
+			level, msg = slog.LevelWarn, "connection cut"
+		}
 		attrs = append(attrs, slog.String("reason", reason(err)), slog.String("error", oneLine(err)))
 		if text := s.remedy(by, err); text != "" {
 			attrs = append(attrs, slog.String("remedy", text))

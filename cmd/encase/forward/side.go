@@ -94,8 +94,10 @@ var tlsKeys = []struct {
 	{"cert", both, false, "certificate chain, a PEM `FILE`; the key may be in it"},
 	{"key", both, false, "private key, a PEM `FILE` that only its owner may read"},
 	{"ca", both, false, "authorities whose certificates are accepted, a PEM `FILE` (client: else those of the system)"},
-	{"server_name", [2]bool{frame.Client: true}, false, "`NAME` in the server's certificate (else the host that is connected to)"},
-	{"client_auth", [2]bool{frame.Server: true}, false, "whether clients need a certificate: `WHAT` is none, request (verified if they have one) or require (default none)"},
+	{"server_name", [2]bool{frame.Client: true}, false,
+		"`NAME` in the server's certificate (else the host that is connected to)"},
+	{"client_auth", [2]bool{frame.Server: true}, false,
+		"whether clients need a certificate: `HOW` is none, request (verified if there is one), require (default none)"},
 	{"client_names", [2]bool{frame.Server: true}, true, "accept only certificates for one of these `NAMES`"},
 	{"pins", both, true, "accept only these public keys, `SHA256` in hexadecimal, besides all other checks"},
 	{"alpn", both, true, "application `PROTOCOLS`, most wanted first, such as h2,http/1.1"},
@@ -163,7 +165,8 @@ func (r *sideReader) clientAuth() tls.ClientAuthType {
 func (r *sideReader) checkClientAuth() {
 	auth := r.tls.ClientAuth
 	if auth != tls.NoClientCert && !r.has("ca") {
-		r.wrong("ca", "is missing: %s needs to know whose certificates to accept; name the authority's file", r.name("client_auth"))
+		r.wrong("ca", "is missing: %s needs to know whose certificates to accept; name the authority's file",
+			r.name("client_auth"))
 	}
 	if auth == tls.NoClientCert && r.has("ca") {
 		r.wrong("ca", `has no effect: no client is asked for a certificate; set %s to "require"`, r.name("client_auth"))
@@ -213,7 +216,8 @@ func (r *sideReader) faults() faults {
 		return faults{}
 	}
 	return faults{
-		role: r.role, ca: named("ca"), cert: named("cert"), codec: named("codec"), serverName: r.tls.ServerName,
-		nameKey: r.name("server_name"), clientAuth: r.name("client_auth"), versions: r.name("min_version"), alpn: r.name("alpn"),
+		role: r.role, ca: named("ca"), cert: named("cert"), codec: named("codec"),
+		serverName: r.tls.ServerName, nameKey: r.name("server_name"),
+		clientAuth: r.name("client_auth"), versions: r.name("min_version"), alpn: r.name("alpn"),
 	}
 }

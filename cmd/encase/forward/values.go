@@ -124,8 +124,8 @@ func (s *section) version(key string) uint16 {
 	return tls.VersionTLS12
 }
 
-// suites are those for TLS 1.2 with forward secrecy and authenticated encryption; the suites of TLS 1.3 cannot be chosen
-// and need not be.
+// suites are those for TLS 1.2 with forward secrecy and authenticated encryption; the suites of TLS 1.3 cannot be
+// chosen and need not be.
 var suites = []struct {
 	id      uint16
 	openssl string
