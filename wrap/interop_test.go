@@ -189,6 +189,7 @@ func opensslFiles(t *testing.T) (dir string) {
 // clientOf returns the configuration of a client that has a certificate and keeps sessions.
 func clientOf(t *testing.T, codec string) *wrap.Config {
 	client, _ := wrapConfigs(t, codec)
+	client.Linger = 5 * time.Second
 	client.TLS.Certificates = []tls.Certificate{testCredentials(t).client}
 	client.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	return client

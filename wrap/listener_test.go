@@ -11,9 +11,10 @@ import (
 
 // TestHandshaken: silent clients and refused ones do not keep others waiting, and what is handed over has shaken hands.
 func TestHandshaken(t *testing.T) {
+	t.Parallel() // it waits for a timeout
 	client, server := configs(t)
 	refused := make(chan error, 1)
-	cfg := &wrap.Config{TLS: server, HandshakeTimeout: 200 * time.Millisecond}
+	cfg := &wrap.Config{TLS: server, HandshakeTimeout: 2 * time.Second}
 	inner, err := wrap.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)

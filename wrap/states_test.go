@@ -115,7 +115,7 @@ func reach(t *testing.T, state string) *stateTest {
 	}
 	near, far := tcpPair(t)
 	s := &stateTest{t: t, tcp: far, eng: eng, err: make(chan error, 1), changed: make(chan struct{}, 1000)}
-	cfg := &wrap.Config{TLS: server, Codec: maker, HandshakeTimeout: 400 * time.Millisecond, Linger: 100 * time.Millisecond}
+	cfg := &wrap.Config{TLS: server, Codec: maker, HandshakeTimeout: 2 * time.Second, Linger: 100 * time.Millisecond}
 	if state != "shaking" && state != "opening" {
 		cfg.HandshakeTimeout = 10 * time.Second
 	}
