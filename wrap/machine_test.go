@@ -45,6 +45,8 @@ func TestLockstep(t *testing.T) {
 				exchange(t, c, s)
 				transferBoth(t, c, s, 20<<10)
 				closeBoth(c, s)
+				mu.Lock() // a goroutine that hears may still be ending
+				defer mu.Unlock()
 				if longest != mtu {
 					t.Errorf("the longest frame has %d bytes", longest)
 				}
