@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio"
-	"github.com/encase-tls/encase/frame"
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/logging"
 )
@@ -190,5 +189,3 @@ func (p *pipe) WriteTo(d []byte, _ net.Addr) (int, error) {
 	p.far.deliver(append([]byte(nil), d...))
 	return len(d), nil
 }
-
-var _ = frame.Client
