@@ -12,7 +12,7 @@
 //
 // Until the hand-over the engine has timers and goroutines of its own, which pion needs: what it does shows later,
 // and [Engine.Ready] says when. Afterwards nothing but the caller's own calls remains, and Seal and Open allocate
-// nothing.
+// nothing, except with AES-CCM.
 //
 // What DTLS leaves to its user: datagrams may be lost, come twice or out of order, and so may messages, except that
 // none is delivered twice. A message is one record is one datagram; it arrives whole or not at all. Datagrams that
