@@ -30,19 +30,6 @@ func unwanted(t testing.TB) (address string) {
 	})
 }
 
-// expectEnd fails if the connection brings data or does not end.
-func expectEnd(t testing.TB, c net.Conn) {
-	t.Helper()
-	if n, err := io.Copy(io.Discard, c); n > 0 || isTimeout(err) {
-		t.Fatalf("%d bytes came, and then %v; want an end", n, err)
-	}
-}
-
-func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
-}
-
 // Who is refused is told so, the server is not bothered, and the log says what happened and what to do.
 func TestRefused(t *testing.T) {
 	f, stranger := certificates(t), certificates(t)
@@ -84,11 +71,7 @@ func TestRefused(t *testing.T) {
 				limits = "[forward.limits]\nhandshake_timeout = \"500ms\"\n"
 			}
 			in := run(t, forwardTOML("connect", anyPort, "", out.address("accept"), c.connect)+limits)
-			if c, err := net.Dial("tcp", in.address("connect")); err == nil { // else it was refused even faster
-				c.SetDeadline(time.Now().Add(patience))
-				expectEnd(t, c)
-				c.Close()
-			}
+			in.dialInVain("connect")
 			logs := map[string]*daemon{"accept": out, "connect": in}
 			first := logs[c.by]
 			delete(logs, c.by)
@@ -159,7 +142,7 @@ func TestExpired(t *testing.T) {
 	})
 	d := run(t, forwardTOML("in", anyPort, "", l.Addr().String(),
 		fmt.Sprintf("tls = true\nca = %q\nserver_name = \"old.test\"\n", filepath.Join(dir, "old.crt"))))
-	expectEnd(t, d.dial("in"))
+	d.dialInVain("in")
 	d.findFailure(t, "tls", "is not valid now")
 }
 

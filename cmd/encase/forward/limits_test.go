@@ -25,11 +25,7 @@ func TestMaxConnections(t *testing.T) {
 			sayLine(t, first, "one")
 			sayLine(t, second, "two")
 			for range 3 {
-				if c, err := net.Dial("tcp", d.address("in")); err == nil {
-					c.SetDeadline(time.Now().Add(patience))
-					expectEnd(t, c)
-					c.Close()
-				}
+				d.dialInVain("in")
 			}
 			e := d.find(t, 0, "too many connections", "limit", "max_connections")
 			if e.text("most") != "2" || e.text("refused") != "1" {
@@ -71,8 +67,8 @@ func TestIdleTimeout(t *testing.T) {
 	const idle = 300 * time.Millisecond
 	d := run(t, forwardTOML("in", anyPort, "", serveTCP(t, echo), "")+
 		fmt.Sprintf("[forward.limits]\nidle_timeout = %q\n", idle))
-	busy, quiet := d.dial("in"), d.dial("in")
 	began := time.Now()
+	busy, quiet := d.dial("in"), d.dial("in")
 	ended := make(chan time.Duration, 1)
 	go func() {
 		io.Copy(io.Discard, quiet)
@@ -163,11 +159,7 @@ func TestNoServer(t *testing.T) {
 // An address that swallows everything is given up in time.
 func TestConnectTimeout(t *testing.T) {
 	d := run(t, forwardTOML("in", anyPort, "", fullBacklog(t), "")+"[forward.limits]\nconnect_timeout = \"200ms\"\n")
-	if c, err := net.Dial("tcp", d.address("in")); err == nil {
-		c.SetDeadline(time.Now().Add(patience))
-		expectEnd(t, c)
-		c.Close()
-	}
+	d.dialInVain("in")
 	d.find(t, 0, "connection failed", "reason", "timeout", "error", "connect")
 }
 

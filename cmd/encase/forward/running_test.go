@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -220,6 +221,34 @@ func (d *daemon) kill() {
 	if d.t.Failed() {
 		d.t.Logf("end of the log of %s:\n%s", d.file, d.lastLines())
 	}
+}
+
+// dialInVain connects to a forward that ends the connection without a byte, which may happen before dialing is done.
+func (d *daemon) dialInVain(name string) {
+	d.t.Helper()
+	c, err := net.Dial("tcp", d.address(name))
+	if errors.Is(err, syscall.ECONNRESET) {
+		return
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	expectEnd(d.t, c)
+}
+
+// expectEnd fails if the connection brings data or does not end.
+func expectEnd(t testing.TB, c net.Conn) {
+	t.Helper()
+	if n, err := io.Copy(io.Discard, c); n > 0 || isTimeout(err) {
+		t.Fatalf("%d bytes came, and then %v; want an end", n, err)
+	}
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(net.Error)
+	return ok && e.Timeout()
 }
 
 // dial connects to host:port or the path of a Unix socket.
