@@ -58,7 +58,8 @@ type Codec interface {
 
 	// Decode turns the one frame in b into its payload. The bytes come from the network: whatever they are, Decode
 	// must not panic, and reports a bad frame with an error that wraps ErrMalformed, after which the contents of b are
-	// unspecified. An empty payload means "nothing for TLS". Decode must not retain b or its bytes.
+	// unspecified. An empty payload means "nothing for TLS". Decode must not retain b or its bytes. Refusing a frame
+	// should allocate nothing, or refusing becomes dearer than sending: make the errors beforehand, not with each frame.
 	Decode(b *Buf) error
 }
 

@@ -85,6 +85,20 @@ type Preamble interface {
 	Exchange(ctx context.Context, p Peeker, role Role) error
 }
 
+// WithServerName returns a context that tells an Exchange the name of the server that is meant. Package wrap gives it
+// the name that TLS verifies.
+func WithServerName(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, serverName{}, name)
+}
+
+// ServerName returns the name of the server that is meant, "" if that is not known.
+func ServerName(ctx context.Context) string {
+	name, _ := ctx.Value(serverName{}).(string)
+	return name
+}
+
+type serverName struct{}
+
 // A Peeker is a byte stream that can be looked at before it is taken, as with [bufio.Reader].
 type Peeker interface {
 	io.ReadWriter

@@ -179,8 +179,9 @@ func (c *Conn) preambles() error {
 	if !ok || c.polls {
 		return errors.New("wrap: a preamble needs a stream that can wait")
 	}
+	ctx := frame.WithServerName(c.quit, c.cfg.TLS.ServerName)
 	for _, p := range list {
-		err := p.Exchange(c.quit, bytes.peeker(), c.role)
+		err := p.Exchange(ctx, bytes.peeker(), c.role)
 		switch {
 		case errors.Is(err, io.EOF): // not wrapped: it would pass for an end in good order
 			return fmt.Errorf("wrap: preamble: %w: %v", bio.ErrTruncated, err)

@@ -28,11 +28,26 @@ const (
 // and no byte more. A server tells the client with an HTTP status why it refuses a request.
 //
 // https://www.rfc-editor.org/rfc/rfc6455.html#section-4
-func (m *machine) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error {
-	if role == frame.Client {
-		return m.options.connect(p)
+func (m *machine) Exchange(ctx context.Context, p frame.Peeker, role frame.Role) error {
+	if role == frame.Server {
+		return m.options.accept(p)
 	}
-	return m.options.accept(p)
+	o := m.options
+	if o.Host == "" {
+		o.Host = hostOf(frame.ServerName(ctx))
+	}
+	return o.connect(p)
+}
+
+// hostOf returns what to send as Host for the name of a server.
+func hostOf(name string) string {
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]" // an address of IPv6
+	}
+	if name == "" || !isHost(name) {
+		return "localhost"
+	}
+	return name
 }
 
 func refuse(format string, args ...any) error {

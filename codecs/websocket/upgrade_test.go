@@ -342,3 +342,28 @@ func TestServerAgainstNetHTTP(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHostByDefault: who names no host asks for the server that TLS is to verify.
+func TestHostByDefault(t *testing.T) {
+	for name, want := range map[string]string{"": "localhost", "ws.example": "ws.example", "::1": "[::1]", "a b": "localhost"} {
+		if got := hostOf(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+	m, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := m(frame.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newScript("")
+	ctx := frame.WithServerName(context.Background(), "ws.example")
+	if err := client.(frame.Preamble).Exchange(ctx, p, frame.Client); err == nil {
+		t.Fatal("a server that says nothing has upgraded")
+	}
+	if !strings.Contains(p.answer.String(), "\r\nHost: ws.example\r\n") {
+		t.Errorf("asked for %q", p.answer.String())
+	}
+}

@@ -6,7 +6,8 @@
 //
 //	websocket:host=example.com,path=/tunnel,protocol=binary
 //
-//	host=HOST       what the client names as Host; "localhost" if left out. A server does not look at it
+//	host=HOST       what the client names as Host; if left out the name of the server that TLS verifies, or
+//	                "localhost" if there is none. A server does not look at it
 //	path=PATH       what the client asks for, "/" if left out, perhaps with a query. A server refuses another path;
 //	                one that was told none takes any
 //	protocol=NAME   the subprotocol that a client offers, and that a server accepts when it is offered; none if left out
@@ -46,24 +47,27 @@ func init() {
 }
 
 const syntax = `[OPTION[,OPTION]...]
-OPTION  host=HOST      what the client names as Host (default: localhost)
+OPTION  host=HOST      what the client names as Host (default: the server's name)
         path=PATH      what the client asks for (default: /), and all that a server accepts (default: any)
         protocol=NAME  the subprotocol to offer or accept (default: none)`
 
 // Options describe the upgrade. The zero value is usable.
 type Options struct {
-	Host     string // of a client's request, perhaps with a port; empty: "localhost"
+	Host     string // of a client's request, perhaps with a port; empty: the server's name, see frame.ServerName
 	Path     string // of the request, perhaps with a query; empty: "/" for a client, any for a server
 	Protocol string // offered by a client, accepted by a server; empty: none
+}
+
+// isHost reports whether a string can stand in a request as Host.
+func isHost(host string) bool {
+	u, err := url.Parse("http://" + host)
+	return err == nil && u.Host == host
 }
 
 // New returns the Maker of WebSocket Machines. They implement [frame.Delimiter], [frame.Preamble], [frame.Ender] and
 // [frame.Timed].
 func New(o Options) (frame.Maker, error) {
-	if o.Host == "" {
-		o.Host = "localhost"
-	}
-	if u, err := url.Parse("http://" + o.Host); err != nil || u.Host != o.Host {
+	if o.Host != "" && !isHost(o.Host) {
 		return nil, fmt.Errorf("websocket: bad host %q (allowed: a name or an address, perhaps with :port)", o.Host)
 	}
 	if o.Path != "" {

@@ -62,10 +62,10 @@ func Command() *cobra.Command {
 	f.StringVar(&o.ca, "ca", "", "PEM `FILE` of authorities to trust; a server then demands certificates")
 	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the own certificate and what links it to its authority")
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with its private key; the default is the file of --cert")
-	f.StringVar(&o.serverName, "servername", "", "`NAME` that the server must prove; the default is HOST")
+	f.StringVar(&o.serverName, "server-name", "", "`NAME` that the server must prove; the default is HOST")
 	f.StringSliceVar(&o.alpn, "alpn", nil, "application `PROTOCOLS`, comma-separated, the preferred first")
-	f.Var(&o.min, "tls-min", "oldest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.2)")
-	f.Var(&o.max, "tls-max", "newest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.3)")
+	f.Var(&o.min, "min-version", "oldest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.2)")
+	f.Var(&o.max, "max-version", "newest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.3)")
 	f.DurationVar(&o.timeout, "timeout", wrap.DefaultHandshakeTimeout, "longest `DURATION` of connecting or handshake")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "draw frames and the result of the handshake on standard error")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but errors")
@@ -74,7 +74,7 @@ func Command() *cobra.Command {
 	return c
 }
 
-// A version is the value of --tls-min and --tls-max; 0 if it was not given.
+// A version is the value of --min-version and --max-version; 0 if it was not given.
 type version uint16
 
 func (v *version) Type() string { return "VERSION" }

@@ -24,13 +24,13 @@ func (o *options) config(at endpoint) (*wrap.Config, error) {
 	}
 	switch {
 	case t.MinVersion > t.MaxVersion:
-		return nil, exit.Usagef("--tls-min is newer than --tls-max")
+		return nil, exit.Usagef("--min-version is newer than --max-version")
 	case o.listen && o.cert == "":
 		return nil, exit.Usagef("a server needs a certificate: give --cert and --key")
 	case o.listen && o.serverName != "":
-		return nil, exit.Usagef("--servername is for clients: with --listen the name stands in the certificate")
+		return nil, exit.Usagef("--server-name is for clients: with --listen the name stands in the certificate")
 	case !o.listen && t.ServerName == "":
-		return nil, exit.Usagef("which name must the server prove? %s does not say: give --servername", at)
+		return nil, exit.Usagef("which name must the server prove? %s does not say: give --server-name", at)
 	case o.key != "" && o.cert == "":
 		return nil, exit.Usagef("--key without --cert")
 	}

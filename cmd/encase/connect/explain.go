@@ -71,7 +71,7 @@ func (o *options) aboutCertificate(e *tls.CertificateVerificationError) string {
 	prefix := fmt.Sprintf("the %s is refused: %s", owner, subject)
 	switch {
 	case errors.As(e.Err, &name):
-		return fmt.Sprintf("%s is for %s, not for %q: give --servername NAME with a name that it is for, "+
+		return fmt.Sprintf("%s is for %s, not for %q: give --server-name NAME with a name that it is for, "+
 			"if this is the server you mean", prefix, names(name.Certificate), name.Host)
 	case errors.As(e.Err, &authority):
 		return fmt.Sprintf("%s was issued by %q, which %s: give the certificate of the issuing authority with --ca",
@@ -145,7 +145,7 @@ func (o *options) aboutAlert(e *bio.AlertError) string {
 	case e.Alert == noProtocol:
 		return "; do both ends have a protocol of --alpn in common?"
 	case e.Alert == protocolVersion:
-		return "; do both ends have a version of TLS in common, see --tls-min and --tls-max?"
+		return "; do both ends have a version of TLS in common, see --min-version and --max-version?"
 	case e.Alert == certificateRequired, !own && (e.Alert == badCertificate || e.Alert == handshakeFailure):
 		return "; does it want a client certificate? Give --cert and --key"
 	case own && (e.Alert == badCertificate || e.Alert == unknownCA):

@@ -11,7 +11,7 @@ input is sent on until the peer closes the connection itself.
 
 The peer's certificate is always verified. A client trusts the authorities of
 the system, or those in --ca instead, and wants the certificate to be for HOST or
-for what --servername says. To trust one self-signed certificate, give it as
+for what --server-name says. To trust one self-signed certificate, give it as
 --ca. A server asks for client certificates if --ca is given.
 
 A stream that ends without close_notify is an error: somebody may have cut data
@@ -42,7 +42,7 @@ const example = `  # a server of one connection, and its client
   # the same over two FIFOs, without a network
   mkfifo a b
   encase connect -l --cert s.crt --key s.key --fifo-in a --fifo-out b
-  encase connect --ca ca.crt --servername localhost --fifo-in b --fifo-out a
+  encase connect --ca ca.crt --server-name localhost --fifo-in b --fifo-out a
 
   # without framing, to any TLS server
   encase connect --alpn http/1.1 www.example.org:443`
