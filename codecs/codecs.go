@@ -33,14 +33,14 @@ type Class string
 // The classes of protocols that carry TLS.
 const (
 	Unframed       Class = "no framing"
-	Dialogue       Class = "T0 preamble"     // a dialogue, then unframed TLS
-	Header         Class = "T1 header"       // a header, fixed or with a length
-	Transform      Class = "T2 transform"    // a trailer, a mask, byte stuffing
-	Segmenting     Class = "T3 segmenting"   // cuts a flight into several frames
-	PhaseSwitch    Class = "T4 phase switch" // stops framing at some point
-	LockStep       Class = "T5 lock-step"    // one frame at a time, in turn
-	Retransmitting Class = "T6 ARQ"          // sequence numbers, acknowledgements, timers
-	Multiplexing   Class = "T7 multiplexing" // shares its carrier with other traffic
+	Dialogue       Class = "preamble"       // a dialogue, then unframed TLS
+	Header         Class = "header"         // a header, fixed or with a length
+	Transform      Class = "transform"      // a trailer, a mask, byte stuffing
+	Segmenting     Class = "segmenting"     // cuts a flight into several frames
+	PhaseSwitch    Class = "phase switch"   // stops framing at some point
+	LockStep       Class = "lock-step"      // one frame at a time, in turn
+	Retransmitting Class = "retransmission" // sequence numbers, acknowledgements, timers
+	Multiplexing   Class = "multiplexing"   // shares its carrier with other traffic
 )
 
 // Carriers is a set of kinds of carrier.
