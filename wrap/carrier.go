@@ -10,8 +10,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A Carrier moves frames to the peer and back. One goroutine at a time calls Send, one calls Recv; the other methods may
-// be called at any time.
+// A Carrier moves frames to the peer and back. One goroutine at a time calls Send, one calls Recv; the other methods
+// may be called at any time.
 type Carrier interface {
 	// Send sends frames, in order, and releases those that are sent. It waits as long as it must. After an error
 	// frames[sent:] are still the caller's; a stream has taken off the first of them what was sent of it.
@@ -94,7 +94,8 @@ func (s *stream) addr(of func(net.Conn) net.Addr) net.Addr {
 	return streamAddr{}
 }
 
-// delimit changes how frames are cut; what was read already stays. It is called before the first Recv and by its caller.
+// delimit changes how frames are cut; what was read already stays. It is called before the first Recv and by its
+// caller.
 func (s *stream) delimit(d frame.Delimiter, maxFrame int) {
 	if s.reader == nil || maxFrame > 0 {
 		s.reader = frame.NewReader(s.src, d, maxFrame)
@@ -176,13 +177,14 @@ func (j *joined) SetReadDeadline(t time.Time) error {
 type IOFunc func(context any, p []byte) (n int, err error)
 
 // Callbacks returns a Carrier over two functions and a context value, as wolfSSL_SetIORecv, wolfSSL_SetIOSend and
-// wolfSSL_SetIOReadCtx. A Conn over it never waits and starts no goroutine, but for the one of crypto/tls that ends with
-// the handshake: Handshake, Read, Write and Flush return bio.ErrWantRead or bio.ErrWantWrite, and are called again when
-// the callbacks have more to give or to take.
+// wolfSSL_SetIOReadCtx. A Conn over it never waits and starts no goroutine, but for the one of crypto/tls that ends
+// with the handshake: Handshake, Read, Write and Flush return bio.ErrWantRead or bio.ErrWantWrite, and are called
+// again when the callbacks have more to give or to take.
 //
-// Every call first sends what an earlier one had to leave. Read may have an answer for the peer that send does not take
-// yet; Flush tells. Close does not wait either: call CloseWrite, and Flush until it returns nil, before it. Timeouts are
-// the caller's, and so is the clock of a codec that has timers: its time is looked at when a method is called.
+// Every call first sends what an earlier one had to leave. Read may have an answer for the peer that send does not
+// take yet; Flush tells. Close does not wait either: call CloseWrite, and Flush until it returns nil, before it.
+// Timeouts are the caller's, and so is the clock of a codec that has timers: its time is looked at when a method is
+// called.
 func Callbacks(recv, send IOFunc, context any) Carrier {
 	c := &callbacks{recv: recv, send: send, context: context}
 	return &polled{stream{rwc: c, src: c, deadline: c, writer: frame.NewWriter(c)}}

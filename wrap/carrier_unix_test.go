@@ -52,8 +52,8 @@ func openFIFO(t *testing.T, name string, flag int) *os.File {
 	return f
 }
 
-// TestStandardFiles joins files as standard input and output often are: in blocking mode, so that they have no deadlines,
-// and Close does not end a Read.
+// TestStandardFiles joins files as standard input and output often are: in blocking mode, so that they have no
+// deadlines, and Close does not end a Read.
 func TestStandardFiles(t *testing.T) {
 	in1, out1 := blockingPipe(t)
 	in2, out2 := blockingPipe(t)

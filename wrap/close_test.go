@@ -41,7 +41,8 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestCloseDelivers closes at once after a Write that the carrier had no room for: the peer, which is slow, gets all of it.
+// TestCloseDelivers closes at once after a Write that the carrier had no room for: the peer, which is slow, gets all
+// of it.
 func TestCloseDelivers(t *testing.T) {
 	for _, codec := range []string{"", "length:16be", "websocket"} {
 		t.Run(codec, func(t *testing.T) {
@@ -176,8 +177,8 @@ func TestCloseBeforeHandshake(t *testing.T) {
 	wantErr(t, "Handshake", c.Handshake(), net.ErrClosed)
 }
 
-// TestTruncation ends the carrier without close_notify: between two frames and within one, in its header, in that of the
-// record, and behind it. What arrived is delivered, and then comes an error that is no io.EOF.
+// TestTruncation ends the carrier without close_notify: between two frames and within one, in its header, in that of
+// the record, and behind it. What arrived is delivered, and then comes an error that is no io.EOF.
 func TestTruncation(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, codec := range []string{"", "length:16be", "websocket"} {

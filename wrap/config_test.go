@@ -31,8 +31,11 @@ func TestConnectionState(t *testing.T) {
 		var keys [2][]byte
 		for i, conn := range []*wrap.Conn{c, s} {
 			cs := conn.ConnectionState()
-			if !cs.HandshakeComplete || cs.Version != version || cs.NegotiatedProtocol != "y/2" || cs.ServerName != "server.test" {
+			if !cs.HandshakeComplete || cs.Version != version {
 				t.Errorf("end %d: %+v", i, cs)
+			}
+			if cs.NegotiatedProtocol != "y/2" || cs.ServerName != "server.test" {
+				t.Errorf("end %d: protocol %q, name %q", i, cs.NegotiatedProtocol, cs.ServerName)
 			}
 			var err error
 			if keys[i], err = cs.ExportKeyingMaterial("EXPERIMENTAL test", nil, 32); err != nil {
@@ -57,7 +60,7 @@ func TestChoose(t *testing.T) {
 	for _, codec := range []string{"", "length:16be,max=50"} { // a ClientHello in one piece, and in many
 		client, server := wrapConfigs(t, codec)
 		var asked string
-		server.TLS, server.Choose = server.TLS.Clone(), func(_ context.Context, hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		server.Choose = func(_ context.Context, hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			asked = hello.ServerName
 			time.Sleep(20 * time.Millisecond)
 			return &tls.Config{Certificates: []tls.Certificate{other}}, nil
@@ -215,10 +218,8 @@ func TestDialerErrors(t *testing.T) {
 func TestTLSLimiter(t *testing.T) {
 	client, server := wrapConfigs(t, "length:16be")
 	inner := server.Codec
-	both := &wrap.Config{
-		TLS:    &tls.Config{RootCAs: client.TLS.RootCAs, ServerName: "server.test", Certificates: server.TLS.Certificates, Time: server.TLS.Time},
-		Linger: client.Linger,
-	}
+	both := client.Clone()
+	both.TLS.Certificates = server.TLS.Certificates
 	both.Codec = func(role frame.Role) (frame.Machine, error) {
 		m, err := inner(role)
 		return &limited{m, m.(frame.Delimiter)}, err
@@ -248,8 +249,8 @@ func (*limited) LimitTLS(cfg *tls.Config, role frame.Role) {
 	}
 }
 
-// TestRecordsFitFrames looks at each frame: none is longer than the codec allows, and each of application data holds one
-// record, exactly.
+// TestRecordsFitFrames looks at each frame: none is longer than the codec allows, and each of application data holds
+// one record, exactly.
 func TestRecordsFitFrames(t *testing.T) {
 	for _, test := range []struct {
 		codec            string
@@ -336,7 +337,10 @@ func TestStats(t *testing.T) {
 	send(t, s, c, "ack")
 	send(t, c, s, "1234567890")
 	cs, ss := c.Stats(), s.Stats()
-	if n := cs.WireOut - before.WireOut; n != 2+10+22 || cs.FramesOut != before.FramesOut+1 || cs.PlainOut != 14 || cs.PlainIn != 3 {
+	if wire, frames := cs.WireOut-before.WireOut, cs.FramesOut-before.FramesOut; wire != 2+10+22 || frames != 1 {
+		t.Errorf("10 bytes of data cost %d in %d frames", wire, frames)
+	}
+	if cs.PlainOut != 14 || cs.PlainIn != 3 {
 		t.Errorf("client: %+v", cs)
 	}
 	if ss.FramesIn != cs.FramesOut || ss.WireIn != cs.WireOut || ss.PlainIn != cs.PlainOut || ss.PlainOut != cs.PlainIn {

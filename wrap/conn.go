@@ -18,13 +18,14 @@ import (
 // A Conn is a TLS connection in the framing of a codec. It is a net.Conn and safe for concurrent use.
 //
 // Write seals its data and returns when there is room for it in a bounded queue, which a goroutine empties into the
-// carrier; the goroutine exists while there is something to send. So no lock is held during I/O, a Read that must answer
-// the peer never waits for a Write that is blocked, and a deadline can end a Write without hurting the connection: it is
-// looked at before a record is sealed, never in the middle of a frame. What was accepted is sent; Close waits for that,
-// at most for Config.Linger.
+// carrier; the goroutine exists while there is something to send. So no lock is held during I/O, a Read that must
+// answer the peer never waits for a Write that is blocked, and a deadline can end a Write without hurting the
+// connection: it is looked at before a record is sealed, never in the middle of a frame. What was accepted is sent;
+// Close waits for that, at most for Config.Linger.
 //
-// Nothing is received but by a Read, with one exception: while a codec holds something back until it hears from its peer
-// (a [frame.Backlogger]), and no Read is under way, a goroutine receives, and keeps up to 64 KiB of data for the next.
+// Nothing is received but by a Read, with one exception: while a codec holds something back until it hears from its
+// peer (a [frame.Backlogger]), and no Read is under way, a goroutine receives, and keeps up to 64 KiB of data for the
+// next.
 type Conn struct {
 	carrier Carrier
 	cfg     *Config
@@ -112,7 +113,8 @@ func (c *Conn) fit() (err error) {
 		most = min(most, below.Max-own.Head-own.Tail)
 	}
 	if most < minPayload {
-		return fmt.Errorf("wrap: codec and carrier leave %d bytes for TLS in a frame, at least %d are needed", most, minPayload)
+		return fmt.Errorf("wrap: codec and carrier leave %d bytes for TLS in a frame, at least %d are needed",
+			most, minPayload)
 	}
 	c.out.fit(c.mach, frame.Limits{Head: own.Head + below.Head, Tail: own.Tail + below.Tail, Max: most})
 	return nil
@@ -153,42 +155,36 @@ func (c *Conn) Close() error {
 	until := time.Now().Add(c.cfg.lingers())
 	c.setLinger(until)
 	c.cancel(net.ErrClosed)
-	data, err := c.farewell(until)
+	c.farewell(until)
 	c.abort(net.ErrClosed)
 	if isClosed(c.shaken) && c.lockReading(closedNow, nil) {
 		c.unlockReading() // else whoever is reading drops what is left
 	}
-	if err != nil || data == 0 {
-		return err
-	}
-	return c.undelivered(data)
+	return c.undelivered()
 }
 
-// farewell says goodbye and waits until what was written has left. It returns a mark behind what was written.
-func (c *Conn) farewell(until time.Time) (data int, err error) {
+// farewell says goodbye and waits until what was written has left.
+func (c *Conn) farewell(until time.Time) {
 	if !isClosed(c.shaken) {
-		return 0, nil // nothing was written
+		return // nothing was written
 	}
 	if c.open.Load() {
-		data, err = c.out.mark()
-		held := c.out.backlog() > 0
 		c.out.closeWrite(c.eng)
 		c.out.drain(until)
-		if held {
-			data, _ = c.out.mark()
-		}
 		c.out.end()
 	}
 	c.out.drain(until)
-	return data, err
 }
 
 // undelivered returns why something that was written may never arrive, nil if all has left. It is no error when that is
-// true of the goodbye alone, which lies behind the mark. The carrier is closed.
-func (c *Conn) undelivered(data int) error {
+// true of goodbyes and answers alone. The carrier is closed.
+func (c *Conn) undelivered() error {
 	const returning = time.Second // for a Send that was under way: it then tells how much it took
-	c.out.drain(time.Now().Add(returning))
-	sent, err := c.out.sentTo(data)
+	sent, err := c.out.delivered()
+	if !sent {
+		c.out.drain(time.Now().Add(returning))
+		sent, err = c.out.delivered()
+	}
 	switch limit := c.cfg.lingers(); {
 	case sent:
 		return nil
@@ -197,7 +193,8 @@ func (c *Conn) undelivered(data int) error {
 	case c.polls:
 		return fmt.Errorf("wrap: closed with data unsent, Flush tells when there is none: %w", bio.ErrWantWrite)
 	case limit > 0:
-		return fmt.Errorf("wrap: closed with data unsent: the peer did not take it within %v: %w", limit, os.ErrDeadlineExceeded)
+		return fmt.Errorf("wrap: closed with data unsent: the peer did not take it within %v: %w",
+			limit, os.ErrDeadlineExceeded)
 	}
 	return nil
 }
@@ -254,8 +251,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// armRead sets the carrier's read deadline to that of whoever reads, or to the past if there is nothing more to wait for.
-// During the handshake there is none.
+// armRead sets the carrier's read deadline to that of whoever reads, or to the past if there is nothing more to wait
+// for. During the handshake there is none.
 func (c *Conn) armRead() error {
 	c.arming.Lock()
 	defer c.arming.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A credits is a frame.Machine with flow control, as channels of SSH and L2CAP have it: an end sends as many bytes as the
-// other has granted, and holds the rest back.
+// A credits is a frame.Machine with flow control, as channels of SSH and L2CAP have it: an end sends as many bytes as
+// the other has granted, and holds the rest back.
 //
 //	| kind 1 | length 2 | payload |      kind D: TLS bytes; kind C: how many more bytes may come, 4
 type credits struct {
@@ -121,8 +121,8 @@ func (m *credits) Backlog() (n int) {
 	return n
 }
 
-// TestWindow lets a writer run into the peer's window: it waits, for it and within its deadline, and what it was told is
-// taken arrives when the peer reads at last.
+// TestWindow lets a writer run into the peer's window: it waits, for it and within its deadline, and what it was told
+// is taken arrives when the peer reads at last.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := over(t, creditsMaker)

@@ -15,8 +15,8 @@ import (
 	"github.com/encase-tls/encase/bio"
 )
 
-// TestWriteDeadlines ends Writes at random times, mostly while the carrier is blocked, and compares what arrives with what
-// the Writes said they took.
+// TestWriteDeadlines ends Writes at random times, mostly while the carrier is blocked, and compares what arrives with
+// what the Writes said they took.
 func TestWriteDeadlines(t *testing.T) {
 	for _, codec := range []string{"", "length:16be", "length:16be,max=100"} {
 		for seed := range uint64(3) {

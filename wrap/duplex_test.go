@@ -106,7 +106,8 @@ func TestReaderIsIndependent(t *testing.T) {
 	})
 }
 
-// TestWriteBufferBoundsMemory writes a byte per record to a carrier that takes nothing. A frame costs 512 bytes of memory.
+// TestWriteBufferBoundsMemory writes a byte per record to a carrier that takes nothing. A frame costs 512 bytes of
+// memory.
 func TestWriteBufferBoundsMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := wrapConfigs(t, "length:16be")

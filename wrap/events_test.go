@@ -16,8 +16,8 @@ import (
 	"github.com/encase-tls/encase/wrap"
 )
 
-// A chatty is a Machine over length:16be with frames beside those of TLS. An empty one is answered with another, one that
-// begins with S is side traffic, and one that begins with E is the end. Nothing in it bears calls that overlap.
+// A chatty is a Machine over length:16be with frames beside those of TLS. An empty one is answered with another, one
+// that begins with S is side traffic, and one that begins with E is the end. Nothing in it bears calls that overlap.
 type chatty struct {
 	frame.Machine
 	frame.Delimiter
@@ -229,8 +229,8 @@ func TestReadAfterWriteError(t *testing.T) {
 	}
 }
 
-// TestClockOverCallbacks has a Machine with a clock over a carrier that does not wait: its user's calls are the clock, and
-// no timer runs.
+// TestClockOverCallbacks has a Machine with a clock over a carrier that does not wait: its user's calls are the clock,
+// and no timer runs.
 func TestClockOverCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := over(t, arqMaker(400))

@@ -17,8 +17,8 @@ import (
 	"github.com/encase-tls/encase/wrap"
 )
 
-// A fault is something that befalls a stream of bytes at one place. It gets the bytes of one read from there on, and what
-// it returns goes on instead; nil ends the stream.
+// A fault is something that befalls a stream of bytes at one place. It gets the bytes of one read from there on, and
+// what it returns goes on instead; nil ends the stream.
 type fault func(rng *rand.Rand, p []byte) [][]byte
 
 var faults = map[string]fault{
@@ -44,9 +44,9 @@ var faults = map[string]fault{
 	},
 }
 
-// TestFaults puts a relay between two ends that damages one direction at a random place, in the handshake or behind it.
-// What is read is what was written, as far as it goes; a clean end is claimed only if all of it was read; every other end
-// is an error of a known type, and both ends come to one.
+// TestFaults puts a relay between two ends that damages one direction at a random place, in the handshake or behind
+// it. What is read is what was written, as far as it goes; a clean end is claimed only if all of it was read; every
+// other end is an error of a known type, and both ends come to one.
 func TestFaults(t *testing.T) {
 	const rounds = 6
 	hit := 0
@@ -60,7 +60,8 @@ func TestFaults(t *testing.T) {
 							client, server := wrapConfigs(t, codec)
 							client.TLS.MaxVersion = version
 							client.Linger, server.Linger = time.Minute, time.Minute
-							if underFault(t, client, server, f, name, rand.New(rand.NewPCG(uint64(round), uint64(len(run))))) {
+							rng := rand.New(rand.NewPCG(uint64(round), uint64(len(run))))
+							if underFault(t, client, server, f, name, rng) {
 								hit++
 							}
 						})

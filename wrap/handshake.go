@@ -70,7 +70,7 @@ func (c *Conn) handshake() {
 
 // late says that the handshake has taken too long, and why if that is known.
 func (c *Conn) late(limit time.Duration) error {
-	if _, err := c.out.mark(); err != nil {
+	if _, err := c.out.delivered(); err != nil {
 		return fmt.Errorf("wrap: handshake not done after %v: %w: %w", limit, os.ErrDeadlineExceeded, err)
 	}
 	if c.eng != nil && c.eng.State().Phase == bio.PhaseChoosing {

@@ -170,14 +170,18 @@ func TestRefusals(t *testing.T) {
 		byClient bool // the client refuses the server, else the other way round
 		wrapped  any
 	}{
-		{"unknown authority", func(c, _ *tls.Config) { c.RootCAs = stranger.Pool() }, true, new(*tls.CertificateVerificationError)},
+		{"unknown authority", func(c, _ *tls.Config) {
+			c.RootCAs = stranger.Pool()
+		}, true, new(*tls.CertificateVerificationError)},
 		{"wrong name", func(c, _ *tls.Config) { c.ServerName = "other.test" }, true, new(x509.HostnameError)},
 		{"no client certificate", func(_, s *tls.Config) { s.ClientAuth = tls.RequireAndVerifyClientCert }, false, nil},
 		{"strange client certificate", func(c, s *tls.Config) {
 			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &strange, nil }
 			s.ClientAuth, s.ClientCAs = tls.RequireAndVerifyClientCert, c.RootCAs
 		}, false, new(*tls.CertificateVerificationError)},
-		{"no common protocol", func(c, s *tls.Config) { c.NextProtos, s.NextProtos = []string{"a"}, []string{"b"} }, false, nil},
+		{"no common protocol", func(c, s *tls.Config) {
+			c.NextProtos, s.NextProtos = []string{"a"}, []string{"b"}
+		}, false, nil},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			for _, codec := range []string{"", "length:16be"} {

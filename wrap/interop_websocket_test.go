@@ -13,11 +13,12 @@ import (
 
 const webSocketSpec = "websocket:host=server.test,path=/tunnel,protocol=binary"
 
-// TestWebsockify goes through websockify, which knows WebSocket and no TLS, to OpenSSL, which knows TLS and no WebSocket.
+// TestWebsockify goes through websockify, which knows WebSocket and no TLS, to OpenSSL, which knows TLS and no
+// WebSocket.
 func TestWebsockify(t *testing.T) {
 	dir := opensslFiles(t)
-	server := start(t, "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", dir+"/server.crt", "-key", dir+"/server.key",
-		"-CAfile", dir+"/ca.crt", "-Verify", "1", "-verify_return_error", "-rev")
+	server := start(t, "openssl", "s_server", "-accept", "127.0.0.1:0",
+		"-cert", dir+"/server.crt", "-key", dir+"/server.key", "-CAfile", dir+"/ca.crt", "-Verify", "1", "-verify_return_error", "-rev")
 	target := server.after("ACCEPT ")
 	address := freeAddress(t)
 	proxy := start(t, "websockify", address, target)
@@ -52,7 +53,8 @@ func TestPythonWebSocket(t *testing.T) {
 	}
 	defer l.Close()
 	go serveEcho(l)
-	client := start(t, python, "testdata/wsclient.py", "ws://"+l.Addr().String()+"/tunnel", dir+"/ca.crt", "server.test", "round trip")
+	client := start(t, python, "testdata/wsclient.py",
+		"ws://"+l.Addr().String()+"/tunnel", dir+"/ca.crt", "server.test", "round trip")
 	if reply := client.after("reply: "); reply != "round trip" {
 		t.Errorf("the client has got %q", reply)
 	}

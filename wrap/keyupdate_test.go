@@ -104,8 +104,8 @@ func (f *forger) update(data string) []byte {
 	return append(out, f.record(applicationData, []byte(data))...)
 }
 
-// TestKeyUpdateBesideWriter asks for new keys while a Write is blocked and its queue is small: the Read that must answer
-// does not wait, and what the writer has sealed before and after the answer can be read.
+// TestKeyUpdateBesideWriter asks for new keys while a Write is blocked and its queue is small: the Read that must
+// answer does not wait, and what the writer has sealed before and after the answer can be read.
 func TestKeyUpdateBesideWriter(t *testing.T) {
 	client, server := wrapConfigs(t, "")
 	server.WriteBuffer = 4 << 10

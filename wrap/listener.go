@@ -41,10 +41,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	return Server(Stream(c), l.cfg), nil
 }
 
-// Handshaken returns a Listener that hands over the connections of inner, which must be *Conn, once their handshakes are
-// done: for servers such as net/http, which ask for the ConnectionState before they read. At most atOnce (0:
-// DefaultHandshakes) are under way or wait for Accept, each for as long as its Config allows; who fails is closed and, if
-// refused is not nil, told of there. Closing the Listener closes inner and the connections that nobody has accepted.
+// Handshaken returns a Listener that hands over the connections of inner, which must be *Conn, once their handshakes
+// are done: for servers such as net/http, which ask for the ConnectionState before they read. At most atOnce (0:
+// DefaultHandshakes) are under way or wait for Accept, each for as long as its Config allows; who fails is closed and,
+// if refused is not nil, told of there. Closing the Listener closes inner and the connections that nobody has
+// accepted.
 func Handshaken(inner net.Listener, atOnce int, refused func(c *Conn, err error)) net.Listener {
 	if atOnce <= 0 {
 		atOnce = DefaultHandshakes

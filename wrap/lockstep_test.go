@@ -9,8 +9,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A lockstep is a frame.Machine that does what a Codec cannot: it cuts a flight into fragments and sends one at a time, in
-// the manner of EAP-TLS.
+// A lockstep is a frame.Machine that does what a Codec cannot: it cuts a flight into fragments and sends one at a
+// time, in the manner of EAP-TLS.
 // https://www.rfc-editor.org/rfc/rfc5216#section-2.1.5
 //
 //	| type 13 | id | flags | length 2 | total 4, if flags has L | data |
@@ -206,8 +206,9 @@ func (m *lockstep) End(ev []frame.Event) ([]frame.Event, error) {
 	return append(ev, frame.Event{Kind: frame.Out, Buf: lockstepFrame(lockstepEnd, 0, 0, 0, nil)}), nil
 }
 
-// An arq is a lockstep over a carrier that loses, repeats and reorders frames: a fragment that is not acknowledged in time
-// is sent again, each time after twice as long, and in the end the peer is given up. It reads no clock but is told.
+// An arq is a lockstep over a carrier that loses, repeats and reorders frames: a fragment that is not acknowledged in
+// time is sent again, each time after twice as long, and in the end the peer is given up. It reads no clock but is
+// told.
 type arq struct {
 	lockstep
 	timeout time.Duration // before the first repetition
@@ -277,8 +278,8 @@ func (m *arq) Tick(ev []frame.Event, now time.Time) ([]frame.Event, error) {
 	return append(ev, frame.Event{Kind: frame.Out, Buf: b}), nil
 }
 
-// Backlog implements frame.Backlogger: here it includes what may have to be sent again, so that Close waits for the last
-// acknowledgement.
+// Backlog implements frame.Backlogger: here it includes what may have to be sent again, so that Close waits for the
+// last acknowledgement.
 func (m *arq) Backlog() int {
 	n := m.lockstep.Backlog()
 	if m.waiting {

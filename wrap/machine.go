@@ -102,7 +102,10 @@ func (s *sender) recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 	stored, backlog := s.stored, s.backlogLocked()
 	ev, err := s.c.mach.Recv(ev, b)
 	ev = s.keepFrames(ev)
-	if err == nil && s.backlogLocked() >= backlog { // else what was held back has left: that is no answer
+	switch {
+	case s.backlogLocked() < backlog: // what was held back has left: that is no answer
+		s.data = s.pushed
+	case err == nil:
 		err = s.answered(s.stored - stored)
 	}
 	s.schedule()
@@ -223,61 +226,4 @@ func (s *sender) alarm() {
 	s.tick()
 	s.kick()
 	s.wake()
-}
-
-// hear makes sure that the peer is heard while the machine holds something back.
-func (s *sender) hear() {
-	if s.holds == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hearLocked()
-}
-
-func (s *sender) hearLocked() {
-	if s.holds != nil && !s.hearing && s.c.open.Load() && !s.c.polls && s.mustHear() {
-		s.hearing = true
-		go s.c.hear()
-	}
-}
-
-func (s *sender) mustHear() bool {
-	return s.err == nil && s.c.over.Load() == nil && s.backlogLocked() > 0
-}
-
-// holdsBack reports whether the goroutine that hears is still needed; if not, it must end.
-func (s *sender) holdsBack() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hearing = s.mustHear()
-	return s.hearing
-}
-
-// stopHearing says that the goroutine that hears ends. It is called by it, while it is the one that reads.
-func (s *sender) stopHearing() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hearing = false
-}
-
-// backlog returns how many bytes the machine holds back.
-func (s *sender) backlog() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.backlogLocked()
-}
-
-func (s *sender) backlogLocked() int {
-	if s.holds == nil || s.c.raw.Load() {
-		return 0
-	}
-	return s.holds.Backlog()
-}
-
-// pending reports whether something waits for a carrier that does not wait.
-func (s *sender) pending() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.queue) > 0
 }

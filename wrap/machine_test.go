@@ -86,8 +86,8 @@ func TestLockstepGathers(t *testing.T) {
 	transferBoth(t, c, s, 400<<10)
 }
 
-// TestCloseDeliversBacklog closes when nearly all that was written is held back by a Machine that waits for its turn, and
-// the peer, too, has written more than this end cared to read.
+// TestCloseDeliversBacklog closes when nearly all that was written is held back by a Machine that waits for its turn,
+// and the peer, too, has written more than this end cared to read.
 func TestCloseDeliversBacklog(t *testing.T) {
 	client, server := over(t, lockstepMaker(200))
 	client.Linger = 10 * time.Second

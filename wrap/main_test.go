@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leftOver waits until no goroutine of this module or of crypto/tls is left but tests themselves, and returns the stacks
-// of those that stay.
+// leftOver waits until no goroutine of this module or of crypto/tls is left but tests themselves, and returns the
+// stacks of those that stay.
 func leftOver(patience time.Duration) string {
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		stacks := ourGoroutines()

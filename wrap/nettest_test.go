@@ -13,8 +13,8 @@ import (
 	"github.com/encase-tls/encase/wrap"
 )
 
-// TestConnOfNet runs the conformance suite of net.Conn, no subtest left out, with every codec over every kind of stream.
-// A plain tls.Conn does not pass it: a Write that its deadline ends corrupts the connection.
+// TestConnOfNet runs the conformance suite of net.Conn, no subtest left out, with every codec over every kind of
+// stream. A plain tls.Conn does not pass it: a Write that its deadline ends corrupts the connection.
 func TestConnOfNet(t *testing.T) {
 	var all sync.WaitGroup
 	turns := make(chan struct{}, 16) // they mostly wait; but a minute each is all they have

@@ -28,8 +28,8 @@ type httpConnect struct{ target string }
 
 var errProxy = errors.New("the proxy refuses")
 
-// Exchange implements frame.Preamble. It peeks, a byte more each time, until the answer is complete, and takes that and no
-// more: what follows may be TLS already.
+// Exchange implements frame.Preamble. It peeks, a byte more each time, until the answer is complete, and takes that
+// and no more: what follows may be TLS already.
 func (h httpConnect) Exchange(_ context.Context, p frame.Peeker, _ frame.Role) error {
 	if _, err := fmt.Fprintf(p, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", h.target); err != nil {
 		return err
@@ -180,8 +180,8 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
-// TestReadTooFar has a client that does not wait for the answer to its SSLRequest: its ClientHello comes with it, and TLS
-// finds it.
+// TestReadTooFar has a client that does not wait for the answer to its SSLRequest: its ClientHello comes with it, and
+// TLS finds it.
 func TestReadTooFar(t *testing.T) {
 	client, server := wrapConfigs(t, "")
 	server.Preambles = []frame.Preamble{sslRequest{}}
@@ -259,8 +259,8 @@ func TestPreambleFails(t *testing.T) {
 	}
 }
 
-// TestPreambleHangs has a peer that does not answer: the time of the handshake is that of the preamble, too, and a context
-// or Close ends it.
+// TestPreambleHangs has a peer that does not answer: the time of the handshake is that of the preamble, too, and a
+// context or Close ends it.
 func TestPreambleHangs(t *testing.T) {
 	for _, name := range []string{"timeout", "context", "close"} {
 		t.Run(name, func(t *testing.T) {

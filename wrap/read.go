@@ -84,43 +84,6 @@ func (c *Conn) dropPlain() {
 	}
 }
 
-// maxHeard is how many bytes of data may be kept while nobody reads.
-const maxHeard = 64 << 10
-
-// hear is a goroutine for a machine that must hear its peer before it can send what it holds back: an acknowledgement, or
-// its turn. It receives while nobody reads, and exists while something is held back.
-func (c *Conn) hear() {
-	for c.out.holdsBack() {
-		c.lockReading(nil, nil)
-		more := c.hearFrame()
-		if !more {
-			c.out.stopHearing()
-		}
-		c.unlockReading()
-		if !more {
-			return
-		}
-	}
-}
-
-// hearFrame receives a frame and keeps the data in it. It returns false if there is nothing more to hear for now.
-func (c *Conn) hearFrame() bool {
-	if c.closing.Load() {
-		c.dropPlain()
-	}
-	before := c.readErr // the end of the peer's data is not that of its frames
-	if c.deaf || before != nil && before != io.EOF || c.plain != nil && c.plain.Len() >= maxHeard {
-		return false
-	}
-	c.setListening(true)
-	_, err := c.step(nil)
-	c.setListening(false)
-	if before != nil {
-		c.readErr = before
-	}
-	return err == nil || err == io.EOF
-}
-
 // step receives one frame and handles what it means. Application data goes to p if it has room for all of it, and
 // otherwise to c.plain. An error that is not for ever leaves readErr nil.
 func (c *Conn) step(p []byte) (n int, err error) {
@@ -162,8 +125,8 @@ func (c *Conn) step(p []byte) (n int, err error) {
 	return n, c.readErr
 }
 
-// refuse takes in that a frame was refused: that ends a stream, of which nobody knows where it goes on. A datagram, which
-// anybody may have sent, is dropped.
+// refuse takes in that a frame was refused: that ends a stream, of which nobody knows where it goes on. A datagram,
+// which anybody may have sent, is dropped.
 func (c *Conn) refuse(err error) {
 	err = c.blamePeer(err)
 	if _, stream := c.carrier.(byteCarrier); stream || !errors.Is(err, frame.ErrMalformed) {
@@ -197,66 +160,6 @@ func (c *Conn) recv(b *frame.Buf) (ev []frame.Event, err error) {
 		c.cfg.Trace(t)
 	}
 	return ev, err
-}
-
-// openAll gives src to the engine, all of it, and sends what it answers.
-func (c *Conn) openAll(p, src []byte) (n int, err error) {
-	for {
-		m, st, err := c.openSome(p[n:], src)
-		n += m
-		if flushErr := c.afterOpen(st); err == nil {
-			err = flushErr
-		}
-		src = src[st.Consumed:]
-		switch {
-		case err != nil:
-			return n, err
-		case st.Events.Has(bio.EventPeerClosed):
-			return n, io.EOF
-		case len(src) == 0:
-			return n, nil
-		case !c.open.Load() && c.eng.State().Phase == bio.PhaseChoosing:
-			c.held = append(c.held, src...)
-			return n, nil
-		case st.Consumed == 0 && st.Out == 0:
-			return n, errStuck
-		}
-	}
-}
-
-var errStuck = errors.New("wrap: the TLS engine takes no more input and does not say why")
-
-// openSome gives src to the engine once. What it opens goes to p if that has room for all that src can hold.
-func (c *Conn) openSome(p, src []byte) (n int, st bio.Status, err error) {
-	if len(p) < len(src) || len(src) == 0 || c.plain != nil {
-		if c.plain == nil {
-			c.plain = frame.Get(0, len(src))
-		}
-		out, st, err := c.eng.Open(c.plain.Tail(), src)
-		if c.plain.Adopt(out, 0); c.plain.Len() == 0 {
-			c.dropPlain()
-		}
-		c.stats.plainIn.Add(uint64(len(out)))
-		return 0, st, err
-	}
-	out, st, err := c.eng.Open(p[:0:len(p)], src)
-	c.stats.plainIn.Add(uint64(len(out)))
-	if len(out) > 0 && &out[0] != &p[0] { // it did not fit: a record that began in an earlier frame
-		n = copy(p, out)
-		if n < len(out) {
-			c.plain = frame.NewBuf(0, out[n:], 0)
-		}
-		return n, st, err
-	}
-	return len(out), st, err
-}
-
-// afterOpen sends what the engine has queued. It never waits.
-func (c *Conn) afterOpen(st bio.Status) error {
-	if st.Out == 0 {
-		return nil
-	}
-	return c.out.flight(c.eng)
 }
 
 // recvFailed takes in an error of the carrier.

@@ -8,8 +8,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A tds is a frame.Machine that stops framing, as MS-TDS 7 does: the handshake travels in packets, a flight is one message
-// of them, and from then on TLS travels as it is.
+// A tds is a frame.Machine that stops framing, as MS-TDS 7 does: the handshake travels in packets, a flight is one
+// message of them, and from then on TLS travels as it is.
 // https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868
 //
 //	| type 1 | status 1: 0x01 ends the message | length 2, of it all | SPID 2 | packet id 1 | window 1 | data |

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// tryWriter returns a function that writes as much of p to rwc as goes without waiting, and returns how much that is. It
-// is nil where nothing is known to do that.
+// tryWriter returns a function that writes as much of p to rwc as goes without waiting, and returns how much that is.
+// It is nil where nothing is known to do that.
 func tryWriter(rwc io.ReadWriteCloser) func(p []byte) int {
 	var conn syscall.Conn
 	switch c := rwc.(type) { // a type that embeds one of these may have a Write of its own

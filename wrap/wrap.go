@@ -1,5 +1,5 @@
-// Package wrap carries TLS in the framing of another protocol: a [Conn] is a net.Conn whose bytes travel as TLS records,
-// each in a frame of a codec, over anything that moves bytes.
+// Package wrap carries TLS in the framing of another protocol: a [Conn] is a net.Conn whose bytes travel as TLS
+// records, each in a frame of a codec, over anything that moves bytes.
 //
 //	Write ─▶ engine ─▶ record ─▶ codec ─▶ frame ─▶ queue ─▶ carrier      (a goroutine sends while the queue is not empty)
 //	Read  ◀─ engine ◀─ record ◀─ codec ◀─ frame ◀────────── carrier
@@ -11,7 +11,8 @@
 //	conn := wrap.Client(wrap.Stream(tcp), &wrap.Config{TLS: tlsConfig, Codec: codec})
 //
 // A codec authenticates nothing; see package frame. What a peer may not do is bounded and named: a bad frame ends the
-// connection with an error that wraps frame.ErrMalformed, a stream that ends without close_notify with bio.ErrTruncated.
+// connection with an error that wraps frame.ErrMalformed, a stream that ends without close_notify with
+// bio.ErrTruncated.
 package wrap
 
 import (

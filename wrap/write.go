@@ -30,8 +30,8 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// writable waits until there is room for a record, or a reason why there never will be. Before that, a codec that gathers
-// is told not to wait for more, if it was promised more.
+// writable waits until there is room for a record, or a reason why there never will be. Before that, a codec that
+// gathers is told not to wait for more, if it was promised more.
 func (c *Conn) writable(promised bool) error {
 	for {
 		switch {
@@ -63,8 +63,8 @@ func (c *Conn) writable(promised bool) error {
 	}
 }
 
-// Flush tells a codec that gathers what is written that no more follows for now; Write does so at its end. Over Callbacks
-// it also sends what is queued, and returns bio.ErrWantWrite if something still is.
+// Flush tells a codec that gathers what is written that no more follows for now; Write does so at its end. Over
+// Callbacks it also sends what is queued, and returns bio.ErrWantWrite if something still is.
 func (c *Conn) Flush() error {
 	switch {
 	case c.closing.Load():
