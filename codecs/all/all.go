@@ -9,6 +9,7 @@ import (
 	_ "github.com/encase-tls/encase/codecs/cobs"
 	_ "github.com/encase-tls/encase/codecs/desc"
 	_ "github.com/encase-tls/encase/codecs/hdlc"
+	_ "github.com/encase-tls/encase/codecs/isotp"
 	_ "github.com/encase-tls/encase/codecs/length"
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/shim"

@@ -60,8 +60,8 @@ func write(dir string) error {
 
 // allVectors returns those of every codec.
 func allVectors() []vector {
-	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(), lengthVectors(),
-		shimVectors(), slipVectors(), tpktVectors(), websocketVectors())
+	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(),
+		isotpVectors(), lengthVectors(), shimVectors(), slipVectors(), tpktVectors(), websocketVectors())
 }
 
 // files returns the contents of all files by name.
