@@ -101,6 +101,7 @@ const examples = `  # TLS in frames with a 16-bit length, from here to there
   address = "unix:/run/web.sock"`
 
 func runCommand(c *cobra.Command, _ []string) error {
+	signal.Reset(syscall.SIGTERM, syscall.SIGINT) // the first ends the program until there is something to drain
 	if err := checkCombination(c.Flags()); err != nil {
 		return err
 	}

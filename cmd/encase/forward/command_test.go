@@ -68,15 +68,18 @@ func TestCommandLine(t *testing.T) {
 		{"no server name", []string{"--accept", ":1", "--connect", "unix:/x", "--connect-tls"}, statusConfig,
 			[]string{"--server-name: is missing", "one mistake"}},
 		{"log flags over a file", []string{"--config", "good.toml", "--log-format", "xml", "--check"}, statusConfig,
-			[]string{`--log-format: "xml" is not allowed; choose one of text, json`, "one mistake"}},
+			[]string{"warning: neither side has TLS", `--log-format: "xml" is not allowed; choose one of text, json`,
+				"one mistake"}},
 		{"check a file", []string{"--config", "good.toml", "--check", "-v"}, exit.OK, nil},
 		{"what only the machine knows", []string{"--config", "lost.toml", "--check"}, statusConfig, []string{
+			"lost.toml:4: forward.accept.address: warning: neither side has TLS: all is forwarded in clear",
 			"lost.toml:7: forward.connect.address: warning: unix:/nowhere/x: the socket is not there; start the server",
+			"lost.toml:8: forward.accept.address: warning: neither side has TLS",
 			"lost.toml:4: forward.accept.address: 192.0.2.1:1: ",
 			"lost.toml:5: forward.connect.address: nobody.invalid:1: the name does not resolve",
 			"lost.toml:8: forward.accept.address: unix:/nowhere/y: the folder is not there; run: mkdir -p", "3 mistakes"}},
 		{"occupied", []string{"--accept", occupied, "--connect", "127.0.0.1:1"}, exit.Failed,
-			[]string{"address already in use; another program listens there"}},
+			[]string{"neither side has TLS", "address already in use; another program listens there"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, stdout, stderr := runCommandLine(c.args...)

@@ -124,8 +124,9 @@ func TestWarnings(t *testing.T) {
 			`f:7: forward.accept.cert: warning: the certificate has no subjectAltName: clients refuse it; `},
 		{"old authority", connect("address = \"a:1\"\ntls = true\nca = \"expired.crt\""),
 			`f:8: forward.connect.ca: warning: expired.crt: the certificate of CN=expired.test expired on `},
-		{"files", connect("address = \"a:1\"") + "[limits]\nmax_connections = 1000000000\n",
-			`f:8: limits.max_connections: warning: 1000000000 connections need 2000000064 open files, `},
+		{"no TLS", connect("address = \"a:1\""), `f:4: forward.accept.address: warning: neither side has TLS: `},
+		{"files", accept("address = \":1\"\ntls = true\ncert = \"both.pem\"") + "[limits]\nmax_connections = 1000000000\n",
+			`f:11: limits.max_connections: warning: 1000000000 connections need 2000000064 open files, `},
 		{"nothing", accept("address = \":1\"\ntls = true\ncert = \"both.pem\""), ``},
 	} {
 		t.Run(c.name, func(t *testing.T) {
