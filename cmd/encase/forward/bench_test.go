@@ -31,22 +31,22 @@ func BenchmarkForward(b *testing.B) {
 				needs(b, impl.program)
 			}
 			f := certificates(b)
-			arrived, target := sink(b)
+			arrived, target := sink(b, moved)
 			bulk(b, impl.start(b, f, target), arrived)
 		})
 	}
 }
 
-// sink is a server that counts what it gets, from all together, and tells with every moved bytes.
-func sink(b *testing.B) (arrived <-chan struct{}, address string) {
+// sink is a server that counts what it gets from each, and tells with every size bytes.
+func sink(t testing.TB, size int) (arrived <-chan struct{}, address string) {
 	all := make(chan struct{}, 1)
-	return all, serveTCP(b, func(c net.Conn) {
+	return all, serveTCP(t, func(c net.Conn) {
 		defer c.Close()
 		c.SetDeadline(time.Time{})
 		buf := make([]byte, 256<<10)
 		for n := 0; ; {
 			m, err := c.Read(buf)
-			for n += m; n >= moved; n -= moved {
+			for n += m; n >= size; n -= size {
 				all <- struct{}{}
 			}
 			if err != nil {

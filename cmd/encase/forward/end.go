@@ -139,9 +139,10 @@ func (e *end) closeWrite() error {
 	return e.sock.CloseWrite()
 }
 
-// close ends the end in order.
+// close ends the end in order. Nobody may be receiving.
 func (e *end) close() {
 	if e.tls != nil {
+		e.sock.hasty = false // a codec may have to hear its peer before it can send the rest
 		e.tls.Close()
 		return
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/bio"
 )
 
 // What exceeds a limit is closed at once, and counted; when somebody leaves there is room again.
@@ -285,4 +287,33 @@ func inUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// Moving data allocates next to nothing besides the one small thing that crypto/tls does for every record it reads.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools")
+	}
+	const size, records, most = 64 << 20, 1 << 20 / bio.MaxPlaintext, 10 // per MiB, both forwards together
+	f := certificates(t)
+	arrived, target := sink(t, size)
+	_, entrance := pair(t, f, "length:16be", target, "")
+	c := dial(t, entrance)
+	piece := random(1 << 20)
+	move := func() {
+		for range size / len(piece) {
+			if _, err := c.Write(piece); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-arrived
+	}
+	move()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	move()
+	runtime.ReadMemStats(&after)
+	if per := float64(after.Mallocs-before.Mallocs)/(size>>20) - records; per > most {
+		t.Errorf("%.1f allocations per MiB, want at most %d", per, most)
+	}
 }

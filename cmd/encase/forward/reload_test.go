@@ -97,19 +97,23 @@ func TestReloadRefused(t *testing.T) {
 	}
 }
 
+// serial returns the serial number of the certificate that a TLS server has now.
+func (f testFiles) serial(t testing.TB, address string) string {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: f.ca.Pool(), ServerName: "server.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
+}
+
 // New connections get the certificate that is in the file now.
 func TestReloadCertificate(t *testing.T) {
 	f := certificates(t)
 	text := forwardTOML("out", anyPort, f.server("raw"), serveTCP(t, echo), "")
 	d := run(t, text)
-	serial := func() string {
-		c, err := tls.Dial("tcp", d.address("out"), &tls.Config{RootCAs: f.ca.Pool(), ServerName: "server.test"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
-	}
+	serial := func() string { return f.serial(t, d.address("out")) }
 	before := serial()
 	f.issue(t, "server")
 	if got := serial(); got != before {
@@ -230,6 +234,20 @@ func TestDrainEnds(t *testing.T) {
 			}
 			expectEnd(t, half)
 		})
+	}
+}
+
+// With flags in place of a file, a reload reads the certificates again.
+func TestReloadFlags(t *testing.T) {
+	f := certificates(t)
+	d := execute(t, "--accept", anyPort, "--connect", serveTCP(t, echo), "--accept-tls", "--cert", f.path("server.crt"),
+		"--key", f.path("server.key"))
+	before := f.serial(t, d.address("forward"))
+	f.issue(t, "server")
+	d.send(syscall.SIGHUP)
+	d.find(t, 0, "reloaded")
+	if f.serial(t, d.address("forward")) == before {
+		t.Error("the certificate is still the old one after a reload")
 	}
 }
 
