@@ -78,6 +78,8 @@ var dialogues = []struct {
 		frame.Server},
 	{"telnet", hx("fffb03 fffd18 fffd2e fffa2e01fff0"), hx("fffe03 fffc18 fffb2e fffa2e01fff0"), frame.Client},
 	{"telnet", hx("fffb2e fffa2e01fff0"), hx("fffd2e fffa2e01fff0"), frame.Server},
+	{"telnet", hx("fffa2e01fff0 fffb2e fffa2e01fff0"), hx("fffd2e fffa2e01fff0"), frame.Server},
+	// the first is too early
 	{"xmpp:domain=im.example.com", "<?xml version='1.0'?>\n" +
 		"<stream:stream from='im.example.com' id='t7AMCin9zjMNwQKDnplntZPIDEI='" +
 		" version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\n<stream:features>" +

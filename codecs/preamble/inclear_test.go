@@ -12,8 +12,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// What is slipped in behind a dialogue in clear, in the same segment, reaches TLS and is refused there: neither side takes
-// it for something that was said in TLS.
+// What is slipped in behind a dialogue in clear, in the same segment, reaches TLS and is refused there: neither side
+// takes it for something that was said in TLS.
 func TestBytesInClearBehindTheDialogue(t *testing.T) {
 	for _, c := range []struct {
 		p                      frame.Preamble

@@ -157,6 +157,8 @@ var refusals = []struct {
 	{"upgrade:x", "POST / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\n", frame.Server,
 		true, "a body",
 		"HTTP/1.1 400 "},
+	{"upgrade:x", "GET / HTTP/1.0\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", frame.Server, true, "one without it",
+		"426"},
 	{"upgrade:x,path=/a", "GET /b HTTP/1.1\r\n\r\n", frame.Server, true, "another path", "HTTP/1.1 404 "},
 
 	{"socks5:a:1", hx("05ff"), frame.Client, true, "see the option secret", ""},
@@ -198,6 +200,7 @@ var refusals = []struct {
 		"the error 2 (policy)", ""},
 	{"nbd", nbdOpening + hx("0001 0003e889045565a90000000580000001ffffffff"), frame.Client, false, "", ""},
 	{"nbd", nbdOpening + hx("0001 0003e889045565a9000000050000000200000000"), frame.Client, false, "", ""},
+	{"nbd", nbdOpening + hx("0001 0003e889045565a9000000050000000100000001 00"), frame.Client, false, "", ""},
 	{"nbd", hx("00000001") + "IHAVEOPT" + hx("0000000100000004"), frame.Server, true, "EXPORT_NAME", ""},
 	{"nbd", hx("00000001") + "IHAVEOPT" + hx("0000000300000000") + "IHAVEOPT" + hx("0000000200000000"), frame.Server,
 		true,
