@@ -1,9 +1,9 @@
 package preamble_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/encase-tls/encase/bio/ephemeral"
@@ -40,12 +40,12 @@ func Example() {
 		Preambles: []frame.Preamble{preamble.Connect{Target: "mail.example:25"}, preamble.SMTP{}},
 	})
 	defer client.Close()
-	line, err := bufio.NewReader(client).ReadString('\n')
+	said, err := io.ReadAll(client)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Print(line)
+	fmt.Printf("%s", said)
 	// Output: 250 this is private
 }
 
