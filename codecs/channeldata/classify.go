@@ -5,13 +5,13 @@ type Protocol uint8
 
 // The protocols that the first byte of a datagram tells apart.
 const (
-	Unknown     Protocol = iota
-	STUN                 // with it TURN's requests and indications
-	ZRTP                 //
-	DTLS                 // by itself
-	ChannelData          // or QUIC, where no TURN server is known to send from that address
-	QUIC                 //
-	RTP                  // or RTCP
+	Unknown     Protocol = iota // none of them
+	STUN                        // with it TURN's requests and indications
+	ZRTP                        // keys for RTP
+	DTLS                        // by itself
+	ChannelData                 // or QUIC, where no TURN server is known to send from that address
+	QUIC                        // with a long or short header
+	RTP                         // or RTCP
 )
 
 // String returns the name in lower case.

@@ -29,8 +29,8 @@
 //	lossy   drop what is no frame, instead of refusing it: for DTLS, which repeats what is lost. TLS finds out that
 //	        something is missing, but only with the next record
 //
-// A reader looks for the zero again each time that more has come, which is quadratic in the number of reads, but
-// searching 18 KiB costs less than a read.
+// A reader looks for the zero again each time that more has come. That is quadratic in the number of reads, but bounded
+// by max, and searching 18 KiB costs about as much as a read.
 package cobs
 
 import (

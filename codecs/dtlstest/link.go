@@ -8,9 +8,9 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// Link returns a link for Exchange that carries each datagram in a frame of mk, over a network that loses some. It keeps
-// their order and doubles none: s_client and s_server do not look at their input while a record that came too early, or
-// once too often, is in their memory.
+// Link returns a link for Exchange that carries each datagram in a frame of mk, over a network that loses some. It
+// keeps their order and doubles none: s_client and s_server do not look at their input while a record that came too
+// early, or once too often, is in their memory.
 func Link(t testing.TB, mk frame.Maker) func(server *net.UDPAddr) (client *net.UDPAddr) {
 	return func(server *net.UDPAddr) *net.UDPAddr {
 		near, far := &side{t: t, dtls: Listen(t)}, &side{t: t, dtls: Listen(t), program: server}

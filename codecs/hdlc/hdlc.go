@@ -12,7 +12,7 @@
 //	byte               on the line
 //	7e flag            7d 5e
 //	7d escape          7d 5d
-//	00 to 1f           if its bit in the ACCM is set: 7d and the byte with bit 20 turned
+//	00 to 1f           if its bit in the ACCM is set: 7d, and the byte xor 20
 //	any other          as it is
 //
 // One flag may end a frame and begin the next. A reader also takes other bytes escaped, and drops control characters of
@@ -39,8 +39,8 @@
 // # Space
 //
 // Stuffing may double a frame, and happens in place, so every buffer has room for that: choose max with memory in mind.
-// A reader looks for the flag again each time that more has come, which is quadratic in the number of reads, but
-// searching 3 KiB, or 64, costs less than a read.
+// A reader looks for the flag again each time that more has come. That is quadratic in the number of reads, but bounded
+// by max, and searching 3 KiB costs little beside a read.
 package hdlc
 
 import (

@@ -428,6 +428,18 @@ func TestQueueStaysSmall(t *testing.T) {
 	}
 }
 
+// An idle connection keeps little of what a busy one had.
+func TestIdleQueue(t *testing.T) {
+	e := newEnd(t, "max=65535", frame.Client)
+	e.send(strings.Repeat("a", 60000), true)
+	if got, err := e.recv("7e8#30 00 00"); err != nil || len(got) < 8000 || e.Backlog() != 0 {
+		t.Fatalf("%d frames, %v, %d bytes left", len(got), err, e.Backlog())
+	}
+	if n := cap(e.sending.queue); n > maxIdle {
+		t.Errorf("an idle queue has %d bytes of memory", n)
+	}
+}
+
 func BenchmarkMachine(b *testing.B) {
 	frame.PoisonReleased(false)
 	defer frame.PoisonReleased(true)

@@ -57,10 +57,15 @@ func (s *sender) add(p []byte) {
 		s.start -= done
 		s.end -= done
 	}
-	if len(s.queue) == 0 && cap(s.queue) > maxIdle {
+	s.queue = append(s.queue, p...)
+}
+
+// rest lets go of what an idle connection does not need.
+func (s *sender) rest() {
+	s.queue, s.pos, s.ready = s.queue[:0], 0, 0
+	if cap(s.queue) > maxIdle {
 		s.queue = nil
 	}
-	s.queue = append(s.queue, p...)
 }
 
 // flush makes everything ready.
@@ -98,6 +103,9 @@ func (m *machine) begin(ev []frame.Event) []frame.Event {
 		ev = m.out(ev, h, s.queue[s.start:s.pos])
 		s.number, s.waits, s.confirmed = 1, 0, false
 		s.await(m)
+	}
+	if s.state == idle && s.pos == len(s.queue) {
+		s.rest()
 	}
 	return ev
 }

@@ -8,8 +8,8 @@
 //	geneve   00 00  protocol (2 bytes)  VNI (3 bytes)  00
 //	gue      00  protocol (1 byte)  0000
 //
-// A reader wants its own VNI and protocol, and drops the rest. Reserved bits it ignores. It passes over GENEVE's options,
-// but not over critical ones. Control packets of GENEVE and GUE, and flags and extensions of GUE, it refuses.
+// A reader wants its own VNI and protocol, and drops the rest. Reserved bits it ignores. It passes over GENEVE's
+// options, but not over critical ones. Control packets of GENEVE and GUE, and flags and extensions of GUE, it refuses.
 //
 // https://www.rfc-editor.org/rfc/rfc7348.html#section-5 (VXLAN),
 // https://www.rfc-editor.org/rfc/rfc8926.html#section-3.4 (GENEVE),

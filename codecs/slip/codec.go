@@ -10,7 +10,7 @@ import (
 
 // The special bytes.
 //
-// https://www.rfc-editor.org/rfc/rfc1055.html#page-3
+// https://www.rfc-editor.org/rfc/rfc1055.html
 const (
 	end    = 0xc0
 	esc    = 0xdb

@@ -28,8 +28,8 @@
 // # Space
 //
 // Stuffing may double a payload, and happens in place, so every buffer has room for that: choose max with memory in
-// mind. A reader looks for the END again each time that more has come, which is quadratic in the number of reads, but
-// searching 2 KiB, or 32, costs less than a read.
+// mind. A reader looks for the END again each time that more has come. That is quadratic in the number of reads, but
+// bounded by max, and searching 2 KiB costs little beside a read.
 package slip
 
 import (

@@ -13,7 +13,8 @@ func TestFields(t *testing.T) {
 	if want := "[[40001 9 61] [40001 8 ] [40001 11 626364]]"; fmt.Sprint(got) != want {
 		t.Errorf("UDP: %v, want %s", got, want)
 	}
-	got = tsharktest.TCP(40001, []byte("a"), []byte("bcd")).Fields(t, "tcp.seq_raw", "tcp.len", "data.data", "tcp.analysis.flags")
+	got = tsharktest.TCP(40001, []byte("a"), []byte("bcd")).
+		Fields(t, "tcp.seq_raw", "tcp.len", "data.data", "tcp.analysis.flags")
 	if want := "[[1 1 61 ] [2 3 626364 ]]"; fmt.Sprint(got) != want {
 		t.Errorf("TCP: %v, want %s", got, want)
 	}
