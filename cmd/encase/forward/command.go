@@ -9,6 +9,7 @@
 package forward
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,15 +22,16 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/encase-tls/encase/cmd/encase/exit"
+	"github.com/encase-tls/encase/codecs"
 )
 
 // Command returns the command "forward".
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "forward {--config FILE | --accept ADDRESS --connect ADDRESS}",
-		Short:         "Forward connections into, out of or between TLS in any codec, as stunnel does for plain TLS",
-		Long:          longHelp,
-		Example:       examples,
+		Short:         "Forward connections into, out of or between TLS in codecs",
+		Long:          long,
+		Example:       example,
 		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -37,7 +39,20 @@ func Command() *cobra.Command {
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usagef("%w", err) })
 	addFlags(c)
+	for _, side := range sides {
+		if err := c.RegisterFlagCompletionFunc(side+"-codec", completeCodec); err != nil {
+			panic(err) // the flag exists
+		}
+	}
 	return c
+}
+
+// completeCodec offers the examples of all codecs to a shell.
+func completeCodec(*cobra.Command, []string, string) (specs []string, _ cobra.ShellCompDirective) {
+	for _, info := range codecs.List() {
+		specs = append(specs, cmp.Or(info.Example, info.Name)+"\t"+info.Summary)
+	}
+	return specs, cobra.ShellCompDirectiveNoFileComp
 }
 
 func noArguments(c *cobra.Command, args []string) error {
@@ -46,59 +61,6 @@ func noArguments(c *cobra.Command, args []string) error {
 	}
 	return nil
 }
-
-const longHelp = `Forward accepts connections on one address and connects each to another. Either side is plain,
-or TLS in a codec: --accept-codec and --connect-codec say in which protocol TLS travels, --accept-tls and
---connect-tls stand for TLS as it is. Certificates are always verified; there is no way to turn that off. One side's end is the other
-side's end: FIN becomes close_notify and the reverse, and what was cut becomes a reset, so that nobody takes
-half of the data for all of it. (A Unix socket has no reset: there only the log tells.)
-
-Flags for TLS belong to the side that has it. If both have, or to be clear, put the side in front:
---accept-cert, --connect-ca. All keys of the file are flags, too: [forward.accept] min_version is
---accept-min-version.
-
-Coming from stunnel: accept and connect are --accept and --connect, cert and key are --cert and --key, CAfile is
---ca, checkHost is --server-name, requireCert is --client-auth require, client = yes is --connect-tls.
-Coming from ghostunnel: --listen and --target are --accept and --connect, --cacert is --ca, --allow-dns is
---client-names, --override-server-name is --server-name; ghostunnel server is --accept-tls --client-auth require.
-
-Signals: SIGTERM and SIGINT stop accepting, wait for the connections (--drain-timeout) and end; the second one
-ends at once. SIGHUP reads configuration and certificates again: new connections get the new ones, those that
-are there go on, and if anything is wrong nothing changes.
-
-Exit status: 0 ended in order, 1 failed while running, 2 wrong usage, 78 wrong configuration.`
-
-const examples = `  # TLS in frames with a 16-bit length, from here to there
-  encase forward --accept 127.0.0.1:1000 --connect gate.example:9000 \
-    --connect-codec length:16be --ca ca.pem
-  # and over there out of it, for clients with a certificate only
-  encase forward --accept :9000 --connect 127.0.0.1:80 --accept-codec length:16be \
-    --cert gate.pem --key gate.key --ca ca.pem --client-auth require
-
-  # from plain TLS to TLS in WebSocket frames
-  encase forward --accept :443 --accept-tls --accept-cert a.pem --accept-key a.key \
-    --connect ws.example:80 --connect-codec websocket --connect-ca ca.pem
-
-  # several forwards; first see whether all is well
-  encase forward --config encase.toml --check && encase forward --config encase.toml
-
-  # encase.toml
-  config_version = 1
-  [limits]
-  max_connections = 1000
-  idle_timeout = "10m"
-  [[forward]]
-  name = "web"
-  [forward.accept]
-  address = ":9000"
-  codec = "length:16be"
-  cert = "/etc/encase/gate.pem"
-  key = "/etc/encase/gate.key"
-  ca = "/etc/encase/ca.pem"
-  client_auth = "require"
-  min_version = "1.3"
-  [forward.connect]
-  address = "unix:/run/web.sock"`
 
 func runCommand(c *cobra.Command, _ []string) error {
 	signal.Reset(syscall.SIGTERM, syscall.SIGINT) // the first ends the program until there is something to drain

@@ -166,7 +166,8 @@ func (r *reader) forward(s *section, common limits) *forward {
 	f.accept = r.acceptSide(s.table("accept"))
 	f.connect = r.connectSide(s.table("connect"))
 	if f.accept.tls == nil && f.connect.tls == nil {
-		s.doc.problems.warn(f.accept.at, "neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
+		s.doc.problems.warn(f.accept.at,
+			"neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
 	}
 	for _, cfg := range []*wrap.Config{f.accept.tls, f.connect.tls} {
 		if cfg != nil {

@@ -1,0 +1,102 @@
+package forward
+
+const long = `Accept connections on one address and connect each of them to another. Either
+side is plain, or TLS in the framing of a codec: what stunnel and ghostunnel do
+for TLS, for TLS in any protocol.
+
+--accept-codec and --connect-codec say what TLS travels in; --accept-tls and
+--connect-tls stand for TLS as it is. Addresses are those of TCP, HOST:PORT, and
+of Unix sockets, unix:PATH. --connect can be given several times: the first
+address that answers is taken.
+
+Certificates are always verified, and no switch turns that off. Who connects
+trusts the authorities of the system, or those in --ca instead, and wants a
+certificate for the host or for --server-name. Who accepts asks for certificates
+if --client-auth says so, and accepts those of --ca; --client-names and --pins
+accept fewer of them.
+
+The flags from --cert on belong to the side that has TLS. If both have, or to be
+clear, put the side in front: --accept-cert, --connect-ca.
+
+The end of what one side sends is the end of what the other gets: FIN becomes
+close_notify, and the reverse. What was cut off becomes a reset, after all that
+came before it has been delivered, so that nobody takes a part for the whole.
+Unix sockets have no reset: there only the log tells.
+
+FILE
+
+Each flag for TLS is a key of [forward.accept] or [forward.connect], with _ in
+place of -, and each limit one of [limits], or of [forward.limits] for one
+forward alone:
+
+    config_version = 1
+
+    [log]
+    format = "json"
+
+    [limits]
+    max_connections = 1000
+    idle_timeout = "10m"
+
+    [[forward]]
+    name = "web"
+    [forward.accept]
+    address = ":9000"
+    codec = "length:16be"
+    cert = "/etc/encase/gate.pem"
+    key = "/etc/encase/gate.key"
+    ca = "/etc/encase/ca.pem"
+    client_auth = "require"
+    min_version = "1.3"
+    [forward.connect]
+    address = "unix:/run/web.sock"
+
+All mistakes are told at once, each with its line. --check looks for more: names
+that do not resolve, addresses that are not this machine's. A private key that
+its group or others can read is refused: chmod 600 it.
+
+SIGNALS
+
+SIGTERM and SIGINT stop accepting, wait for the connections (--drain-timeout),
+and end; a second one ends at once. SIGHUP reads configuration and certificates
+again: new connections get the new ones, those that are there go on, and if
+anything is wrong nothing changes.
+
+COMING FROM STUNNEL
+
+accept and connect, cert and key are the same, with -- in front; CAfile is --ca,
+checkHost --server-name, requireCert --client-auth require, sslVersionMin
+--min-version, ciphers --ciphers, TIMEOUTidle --idle-timeout, and client = yes
+is --connect-tls. From ghostunnel: --listen and --target are --accept and
+--connect, --cacert is --ca, --allow-dns --client-names, --override-server-name
+--server-name; ghostunnel server is --accept-tls --client-auth require.
+
+EXIT STATUS
+
+    0   ended in order, or --check has found no mistake
+    1   the network or this machine failed
+    2   the command line is wrong
+    78  the configuration is wrong, or a file that it names: to start again
+        will not help
+
+SEE ALSO
+
+encase-codec(1), encase-connect(1), stunnel4(8)`
+
+const example = `  # from here to there with TLS in frames that begin with a 16-bit length
+  encase forward --accept 127.0.0.1:1000 --connect gate.example:9000 \
+    --connect-codec length:16be --ca ca.pem
+
+  # and over there out of it, for clients with a certificate
+  encase forward --accept :9000 --connect 127.0.0.1:80 \
+    --accept-codec length:16be --cert gate.pem --key gate.key \
+    --ca ca.pem --client-auth require
+
+  # from TLS as it is to TLS in WebSocket messages
+  encase forward --accept :443 --accept-tls --accept-cert a.pem \
+    --accept-key a.key --connect ws.example:80 \
+    --connect-codec websocket --connect-ca ca.pem
+
+  # several forwards, after a look whether all is well
+  encase forward --config encase.toml --check &&
+    encase forward --config encase.toml`
