@@ -25,7 +25,8 @@ import (
 //
 // Nothing is received but by a Read, with one exception: while a codec holds something back until it hears from its
 // peer (a [frame.Backlogger]), and no Read is under way, a goroutine receives, and keeps up to 64 KiB of data for the
-// next.
+// next. If the codec also acts by the clock (a [frame.Timed]), that is so at any time: its peer does not wait for a
+// slow reader.
 type Conn struct {
 	carrier Carrier
 	cfg     *Config
@@ -49,10 +50,11 @@ type Conn struct {
 	readDeadline, writeDeadline *deadline
 	over                        atomic.Pointer[error] // mach has ended, of itself; nil in it: in good order
 
-	arming    sync.Mutex // one SetReadDeadline of the carrier at a time; guards the next three
+	arming    sync.Mutex // one SetReadDeadline of the carrier at a time; guards the next four
 	aborted   bool       // the carrier is closed
 	listening bool       // nobody reads, but the machine wants to hear the peer
-	linger    time.Time  // for how long after Close
+	wanting   int        // Reads that wait for their turn
+	linger    time.Time  // until when Close waits
 
 	writing sync.Mutex // one Write at a time
 	out     sender
@@ -264,6 +266,8 @@ func (c *Conn) armLocked() error {
 	switch {
 	case c.aborted || c.over.Load() != nil:
 		at = past
+	case c.listening && c.wanting > 0 && !c.closing.Load():
+		at = past
 	case c.listening:
 		at = c.linger // none before Close
 	case c.closing.Load():
@@ -277,14 +281,6 @@ func (c *Conn) setLinger(until time.Time) {
 	c.arming.Lock()
 	defer c.arming.Unlock()
 	c.linger = until
-	c.armLocked()
-}
-
-// setListening says who waits for the carrier.
-func (c *Conn) setListening(on bool) {
-	c.arming.Lock()
-	defer c.arming.Unlock()
-	c.listening = on
 	c.armLocked()
 }
 

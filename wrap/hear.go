@@ -1,17 +1,21 @@
 package wrap
 
-import "io"
+import (
+	"io"
+	"os"
+	"time"
+)
 
-// A machine that holds something back until it hears from its peer, a frame.Backlogger, must hear it whether there is a
-// Read or not: a user who only writes would wait for ever.
+// A machine that holds something back until it hears from its peer, a frame.Backlogger, must hear it whether there is
+// a Read or not: a user who only writes would wait for ever. If it is a frame.Timed besides, its peer has a clock,
+// too, and may give this end up because a user was slow to read: it must hear the peer at any time.
 
 // maxHeard is how many bytes of data may be kept while nobody reads.
 const maxHeard = 64 << 10
 
-// hear is a goroutine for a machine that must hear its peer before it can send what it holds back: an acknowledgement,
-// or its turn. It receives while nobody reads, and exists while something is held back.
+// hear is a goroutine that receives while nobody reads, and keeps the data. It exists as long as the machine must hear.
 func (c *Conn) hear() {
-	for c.out.holdsBack() {
+	for c.out.goOnHearing() {
 		c.lockReading(nil, nil)
 		more := c.hearFrame()
 		if !more {
@@ -39,10 +43,34 @@ func (c *Conn) hearFrame() bool {
 	if before != nil {
 		c.readErr = before
 	}
-	return err == nil || err == io.EOF
+	return err == nil || err == io.EOF || err == os.ErrDeadlineExceeded && !c.lingered()
 }
 
-// hear makes sure that the peer is heard while the machine holds something back.
+// setListening says who waits for the carrier: one who hears, or one who reads.
+func (c *Conn) setListening(on bool) {
+	c.arming.Lock()
+	defer c.arming.Unlock()
+	c.listening = on
+	c.armLocked()
+}
+
+// want says that a Read waits for its turn, or no longer does.
+func (c *Conn) want(reads int) {
+	c.arming.Lock()
+	defer c.arming.Unlock()
+	if c.wanting += reads; c.listening {
+		c.armLocked()
+	}
+}
+
+// lingered reports whether the time is over that Close waits.
+func (c *Conn) lingered() bool {
+	c.arming.Lock()
+	defer c.arming.Unlock()
+	return c.aborted || !c.linger.IsZero() && !time.Now().Before(c.linger)
+}
+
+// hear makes sure that the peer is heard if it must be.
 func (s *sender) hear() {
 	if s.holds == nil {
 		return
@@ -60,11 +88,14 @@ func (s *sender) hearLocked() {
 }
 
 func (s *sender) mustHear() bool {
-	return s.err == nil && s.c.over.Load() == nil && s.backlogLocked() > 0
+	if s.err != nil || s.c.over.Load() != nil || s.c.raw.Load() {
+		return false
+	}
+	return s.timed != nil || s.backlogLocked() > 0
 }
 
-// holdsBack reports whether the goroutine that hears is still needed; if not, it must end.
-func (s *sender) holdsBack() bool {
+// goOnHearing reports whether the goroutine that hears is still needed; if not, it must end.
+func (s *sender) goOnHearing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hearing = s.mustHear()

@@ -104,7 +104,9 @@ func (s *sender) recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 	ev = s.keepFrames(ev)
 	switch {
 	case s.backlogLocked() < backlog: // what was held back has left: that is no answer
-		s.data = s.pushed
+		if backlog > s.goodbye {
+			s.data = s.pushed
+		}
 	case err == nil:
 		err = s.answered(s.stored - stored)
 	}

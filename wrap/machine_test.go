@@ -176,6 +176,29 @@ func TestArq(t *testing.T) {
 	}
 }
 
+// TestArqSlowReader does not read for longer than the peer's patience: what arrives is acknowledged all the same,
+// until it is too much.
+func TestArqSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := over(t, arqMaker(400))
+		a, b := lossyPair(0.05, 1200, 1)
+		c, s := wrap.Client(a, client), wrap.Server(b, server)
+		shake(t, c, s)
+		want := noise(20<<10, 1)
+		if _, err := c.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(arqTimeout << (arqTries + 1))
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the slow reader reads: %v", err)
+		}
+		a.setLoss(0)
+		b.setLoss(0)
+		closeBoth(c, s)
+	})
+}
+
 // TestArqGivesUp has a peer that is gone: after the last repetition all calls that wait return, and say why.
 func TestArqGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// The queue of a sender and those who empty it. What ends in Locked, and what is called without a lock, is called under mu.
+// The queue of a sender and those who empty it. What ends in Locked, and what is called without a lock, is called
+// under mu.
 
 // push queues a frame.
 func (s *sender) push(b *frame.Buf) {
@@ -210,7 +211,7 @@ func (s *sender) heldLocked() int { return s.stored + s.backlogLocked() }
 func (s *sender) delivered() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gone >= s.data && s.backlogLocked() == 0, s.err
+	return s.gone >= s.data && s.backlogLocked() <= s.goodbye, s.err
 }
 
 // drain waits until all is with the carrier, at most until then. It does not wait for a carrier that does not.

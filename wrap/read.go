@@ -17,7 +17,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.awaitHandshake(c.readDeadline.done()); err != nil {
 		return 0, deadlineError(err)
 	}
-	locked := c.lockReading(c.readDeadline.done(), c.quit.Done())
+	locked := c.waitForTurn()
 	if locked {
 		defer c.unlockReading()
 	}
@@ -35,13 +35,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, c.readErr
 		}
 		n, err := c.step(p)
-		if n > 0 {
+		switch {
+		case n > 0:
 			return n, nil
-		}
-		if err != nil && c.plain == nil {
+		case c.closing.Load():
+			return 0, net.ErrClosed
+		case err != nil && c.plain == nil:
 			return 0, err
 		}
 	}
+}
+
+// waitForTurn makes a Read the one that reads, within its deadline. It interrupts one who only hears.
+func (c *Conn) waitForTurn() bool {
+	if c.lockReading(closedNow, nil) {
+		return true
+	}
+	c.want(1)
+	defer c.want(-1)
+	return c.lockReading(c.readDeadline.done(), c.quit.Done())
 }
 
 // lockReading makes the caller the one that reads. It waits until then, or until stop or quit, and tells whether it is.
@@ -166,12 +178,12 @@ func (c *Conn) recv(b *frame.Buf) (ev []frame.Event, err error) {
 func (c *Conn) recvFailed(err error) error {
 	over := c.over.Load()
 	switch timeout := errors.Is(err, os.ErrDeadlineExceeded); {
+	case timeout && over == nil:
+		return os.ErrDeadlineExceeded
 	case c.closing.Load():
 		return net.ErrClosed
 	case errors.Is(err, bio.ErrWantRead):
 		return bio.ErrWantRead
-	case timeout && over == nil:
-		return os.ErrDeadlineExceeded
 	}
 	c.deaf = true
 	switch {

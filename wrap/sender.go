@@ -52,6 +52,7 @@ type sender struct {
 	pushed  int           // frames that have ever been in queue
 	data    int           // so many of them end with the last that holds application data
 	gone    int           // so many of them has the carrier taken
+	goodbye int           // bytes of what the machine holds back that are no application data, at its end
 	busy    bool          // somebody is sending
 	hearing bool          // somebody receives as long as the machine holds something back
 	left    time.Time     // when the last frame has left
@@ -173,10 +174,12 @@ func (s *sender) answered(size int) error {
 func (s *sender) closeWrite(eng bio.Engine) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	backlog := s.backlogLocked()
 	err := eng.CloseWrite()
 	if flushErr := s.flightLocked(eng); err == nil {
 		err = flushErr
 	}
+	s.goodbye += max(s.backlogLocked()-backlog, 0)
 	s.kick()
 	return err
 }
