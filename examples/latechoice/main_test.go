@@ -71,7 +71,7 @@ func TestChoiceEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	listener, err := wrap.Listen("tcp", "127.0.0.1:0", &wrap.Config{
 		TLS:              &tls.Config{},
-		HandshakeTimeout: 50 * time.Millisecond,
+		HandshakeTimeout: 2 * time.Second,
 		Choose: func(ctx context.Context, hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			cfg, err := registry.choose(ctx, hello)
 			ended <- err
