@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -19,7 +20,7 @@ func (c *Conn) hear() {
 		c.lockReading(nil, nil)
 		more := c.hearFrame()
 		if !more {
-			c.out.stopHearing()
+			c.out.stopHearing(c.cannotHear())
 		}
 		c.unlockReading()
 		if !more {
@@ -34,7 +35,7 @@ func (c *Conn) hearFrame() bool {
 		c.dropPlain()
 	}
 	before := c.readErr // the end of the peer's data is not that of its frames
-	if c.deaf || before != nil && before != io.EOF || c.plain != nil && c.plain.Len() >= maxHeard {
+	if c.cannotHear() != nil || c.plain != nil && c.plain.Len() >= maxHeard {
 		return false
 	}
 	c.setListening(true)
@@ -44,6 +45,17 @@ func (c *Conn) hearFrame() bool {
 		c.readErr = before
 	}
 	return err == nil || err == io.EOF || err == os.ErrDeadlineExceeded && !c.lingered()
+}
+
+// cannotHear returns why nothing more will come that means something, nil if it may.
+func (c *Conn) cannotHear() error {
+	switch {
+	case c.readErr != io.EOF:
+		return c.readErr
+	case c.deaf: // and the peer has closed TLS before: nothing is wrong but that this end is not done
+		return io.ErrClosedPipe
+	}
+	return nil
 }
 
 // setListening says who waits for the carrier: one who hears, or one who reads.
@@ -102,11 +114,15 @@ func (s *sender) goOnHearing() bool {
 	return s.hearing
 }
 
-// stopHearing says that the goroutine that hears ends. It is called by it, while it is the one that reads.
-func (s *sender) stopHearing() {
+// stopHearing says that the goroutine that hears ends. It is called by it, while it is the one that reads. With a cause,
+// nothing more will come: then a machine that depends on it cannot send either.
+func (s *sender) stopHearing(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hearing = false
+	if cause != nil {
+		s.fail(fmt.Errorf("wrap: the codec cannot send without hearing the peer: %w", cause))
+	}
 }
 
 // backlog returns how many bytes the machine holds back.

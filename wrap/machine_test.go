@@ -138,6 +138,43 @@ func TestCloseWithoutTurn(t *testing.T) {
 	})
 }
 
+// TestPeerIsGone has lost its peer, and with it all hope for a turn: there is nothing to wait for.
+func TestPeerIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := over(t, lockstepMaker(200))
+		client.Linger = time.Minute
+		a, b := bio.Pair(0)
+		c, s := connect(t, a, b, client, server)
+		shake(t, c, s)
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := c.Write(make([]byte, 1<<20))
+			wrote <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		b.CloseWrite()
+		wantErr(t, "Write", <-wrote, bio.ErrTruncated)
+		wantErr(t, "Close", c.Close(), bio.ErrTruncated)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("that took %v", took)
+		}
+
+		a, b = bio.Pair(0) // and now while Close waits
+		c, s = connect(t, a, b, client, server)
+		shake(t, c, s)
+		if _, err := c.Write(make([]byte, 10<<10)); err != nil {
+			t.Fatal(err)
+		}
+		start = time.Now()
+		time.AfterFunc(3*time.Second, func() { b.CloseWrite() })
+		wantErr(t, "Close", c.Close(), bio.ErrTruncated)
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("that took %v", took)
+		}
+	})
+}
+
 // TestArq loses, repeats and reorders every tenth frame each.
 func TestArq(t *testing.T) {
 	for seed := range uint64(5) {

@@ -180,8 +180,6 @@ func (c *Conn) recvFailed(err error) error {
 	switch timeout := errors.Is(err, os.ErrDeadlineExceeded); {
 	case timeout && over == nil:
 		return os.ErrDeadlineExceeded
-	case c.closing.Load():
-		return net.ErrClosed
 	case errors.Is(err, bio.ErrWantRead):
 		return bio.ErrWantRead
 	}

@@ -54,7 +54,7 @@ type sender struct {
 	gone    int           // so many of them has the carrier taken
 	goodbye int           // bytes of what the machine holds back that are no application data, at its end
 	busy    bool          // somebody is sending
-	hearing bool          // somebody receives as long as the machine holds something back
+	hearing bool          // somebody receives because the machine must hear
 	left    time.Time     // when the last frame has left
 	vacant  chan struct{} // closed when there is room again; nil if nobody waits
 	quiet   chan struct{} // closed when all is sent; nil if nobody waits
