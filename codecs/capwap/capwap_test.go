@@ -52,6 +52,9 @@ func TestSide(t *testing.T) {
 	if err != nil || len(ev) != 1 || ev[0].Kind != frame.Side || string(ev[0].Buf.Bytes()) != discovery {
 		t.Errorf("%+v, %v", ev, err)
 	}
+	if ev, err := newMachine(t).Recv(nil, frame.NewBuf(0, make([]byte, 8), 0)); err != nil || len(ev) != 1 {
+		t.Errorf("the shortest header alone: %+v, %v", ev, err)
+	}
 }
 
 func TestRefused(t *testing.T) {

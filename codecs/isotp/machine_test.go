@@ -194,6 +194,7 @@ func TestGathering(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	e.want("exactly full", e.send(strings.Repeat("a", 64), false), "7e0#1040 616161616161")
 }
 
 // The peer says how many frames it takes at once and how far apart, here two, 10 ms apart, and then one.
@@ -314,6 +315,7 @@ func TestRefused(t *testing.T) {
 		{"", []string{"7e8#02 61"}, errSingle},
 		{"", []string{"7e8#08 61626364656667"}, errSingle},
 		{"fd", []string{fd + "07 61626364656667 cccccccc"}, errSingle}, // more than 8 bytes want the other form
+		{"fd", []string{fd + "02 0561626364656667686970"}, errSingle},
 		{"fd", []string{fd + "000b 61626364656667686970"}, errSingle},
 		{"fd", []string{fd + "0000 61626364656667686970"}, errSingle},
 		{"", []string{"7e8#10 08 6162636465"}, errFirst},
@@ -377,6 +379,29 @@ func TestFlowControlRefuses(t *testing.T) {
 		}
 		if e.Backlog() != 0 {
 			t.Errorf("%q: %d bytes wait for what will not come", c.frames[0], e.Backlog())
+		}
+	}
+	e := newEnd(t, "", frame.Client)
+	e.send("abcdefghij", true)
+	for range maxWaits {
+		e.wantRecv("7e8#31 00 00")
+	}
+	e.wantRecv("7e8#30 00 00", "7e0#21 6768696a cccccc")
+}
+
+// Frames have the lengths that a length code of CAN FD can say, and no more than they need.
+func TestLengths(t *testing.T) {
+	lengths := []int{8, 12, 16, 20, 24, 32, 48, 64}
+	for _, noPadding := range []bool{false, true} {
+		c := bus{noPadding: noPadding}
+		for n := range 65 {
+			want := lengths[slices.IndexFunc(lengths, func(l int) bool { return l >= n })]
+			if noPadding && n <= 8 {
+				want = n
+			}
+			if got := c.padded(n); got != want {
+				t.Errorf("%d bytes, no padding %t: a frame of %d, want %d", n, noPadding, got, want)
+			}
 		}
 	}
 }

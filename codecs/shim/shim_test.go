@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-var specs = []string{"vxlan", "vxlan,vni=16777215", "geneve", "geneve,vni=42,proto=0x6558", "gue", "gue,proto=17"}
+var specs = []string{"vxlan", "vxlan,vni=16777215", "geneve", "geneve,vni=42,proto=0x6558", "gue", "gue,proto=255"}
 
 func parse(tb testing.TB, arg string) frame.Maker {
 	tb.Helper()

@@ -89,6 +89,7 @@ func TestServer(t *testing.T) {
 		{"called=b", "0300000b 06e00000 0001 00", "0300000b 0680 0001 0000 03", "the called TSAP"},
 		{"calling=b", "0300000e 09e00000 0001 00 c10161", "0300000b 0680 0001 0000 03", "the calling TSAP"},
 		{"", "0300000b 06e00000 0001 20", negotiated, "wants class 2"},
+		{"", "03000103 fee00000 0001 00 99f6" + strings.Repeat("00", 246), "0300000b 06d00001 0002 00", ""},
 		{"", "0300000b 06d00000 0001 00", "", "no connection"},
 		{"", "03000007 02f080", "", "no connection"},
 	} {

@@ -111,6 +111,7 @@ func TestRecv(t *testing.T) {
 		{"03000009 047000 0100", "[]", "neither data"},
 		{"0300000a 058000010002", "[]", "another length"},
 		{"0300000b 0780000100 0280", "[]", "another length"},
+		{"0300000b 0580000100 0280", "[]", "another length"},
 	} {
 		m := newMachine(t, "connected", frame.Client)
 		var got []string
