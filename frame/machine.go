@@ -31,7 +31,8 @@ type Machine interface {
 	Recv(ev []Event, b *Buf) ([]Event, error)
 }
 
-// An Event is one thing that a Machine wants done. Events are handled in order.
+// An Event is one thing that a Machine wants done. Events are handled in order. In and Side come from Recv only: nothing
+// but a frame brings anything.
 type Event struct {
 	Kind EventKind
 	Buf  *Buf  // Out, In, Side: the receiver of the event releases it
@@ -75,7 +76,7 @@ type Ender interface {
 // Backlogger is a Machine that holds data back, for a window or a turn. The connection counts the backlog as unsent
 // and makes writers wait.
 type Backlogger interface {
-	Backlog() int // bytes taken by Send and not yet sent
+	Backlog() int // bytes taken by Send and not yet sent, or not yet acknowledged where that limits what may be sent
 }
 
 // A Preamble is a dialogue with the peer before the first frame of a stream. An error that the peer's bytes caused
