@@ -32,7 +32,7 @@ var plainFlags = []plainFlag{
 	{"idle-timeout", "limits.idle_timeout",
 		"`TIME` without a byte either way after which a connection is cut (default 0s, never)"},
 	{"drain-timeout", "limits.drain_timeout", "`TIME` that connections have to end after SIGTERM (default 30s)"},
-	{"buffer", "limits.buffer", "`SIZE` of what is moved at a time (default 128KiB)"},
+	{"buffer", "limits.buffer", "`SIZE` of what is moved at a time (default 256KiB)"},
 	{"log-level", "log.level", "`LEVEL`: debug, info, warn, error (default info)"},
 	{"log-format", "log.format", "`FORMAT`: text, json (default text)"},
 }
