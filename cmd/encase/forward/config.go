@@ -16,7 +16,7 @@ const (
 	defaultDrain          = 30 * time.Second
 	defaultConnect        = 10 * time.Second
 	defaultMaxConnections = 10000
-	defaultBuffer         = 256 << 10 // per direction, while data moves; half of it is measurably slower
+	defaultBuffer         = 256 << 10         // per direction, while data moves; half of it is measurably slower
 	minBuffer, maxBuffer  = 32 << 10, 4 << 20 // a record must fit; more only costs memory
 	defaultMode           = fs.FileMode(0o600)
 )
