@@ -20,6 +20,10 @@ tables() { # file: one table for each benchmark, a column for each implementatio
     -e 's#^(Benchmark[A-Za-z]+)/([a-z][a-z0-9.]*)(-[0-9]+)?[[:space:]]#\1/impl=\2\t#p;t' -e '/^Benchmark/p' "$tmp/$1" >"$tmp/$1.only"
   $GO tool benchstat -ignore pkg -row .name,/size -col /impl "$tmp/$1.only"
 }
+plain() { # file: one row for each benchmark
+  grep -E '^(goos|goarch|pkg|cpu|Benchmark)' "$tmp/$1" >"$tmp/$1.only"
+  $GO tool benchstat "$tmp/$1.only"
+}
 membio() { [ -x "$tmp/membio" ] && "$tmp/membio" "$@" | grep '^Benchmark' || true; }
 
 case " $parts " in *' engine '*|*' memory '*)
@@ -48,7 +52,7 @@ for part in $parts; do
       compile $pkg
       for ((i = 0; i < COUNT; i++)); do bench $pkg . codecs; done
     done
-    tables codecs ;;
+    plain codecs ;;
   conn)
     compile ./wrap
     for ((i = 0; i < COUNT; i++)); do bench ./wrap . conn; done
