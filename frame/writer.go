@@ -6,12 +6,19 @@ import (
 	"net"
 )
 
+// A BuffersWriter is a stream that writes several frames at once, such as a type of one's own around a *net.TCPConn.
+type BuffersWriter interface {
+	// WriteBuffers does what the WriteTo of bufs does: it takes off bufs what it has written, and returns how much.
+	WriteBuffers(bufs *net.Buffers) (int64, error)
+}
+
 // A Writer puts frames into a byte stream, several of them with one system call (writev) when the stream is a
-// *net.TCPConn or *net.UnixConn, with one Write per frame otherwise. It is not safe for concurrent use.
+// *net.TCPConn, a *net.UnixConn or a BuffersWriter, with one Write per frame otherwise. It is not safe for concurrent
+// use.
 type Writer struct {
 	dst    io.Writer
-	writev bool
-	vec    [][]byte // reused
+	writev func(*net.Buffers) (int64, error) // nil: the stream has none
+	vec    [][]byte                          // reused
 	unsent net.Buffers
 }
 
@@ -20,9 +27,11 @@ func NewWriter(dst io.Writer) *Writer {
 	w := &Writer{dst: dst}
 	// net.Buffers would also find the writev of a struct that embeds one of these, and pass by the Write of that
 	// struct.
-	switch dst.(type) {
+	switch dst := dst.(type) {
+	case BuffersWriter:
+		w.writev = dst.WriteBuffers
 	case *net.TCPConn, *net.UnixConn:
-		w.writev = true
+		w.writev = func(bufs *net.Buffers) (int64, error) { return bufs.WriteTo(dst) }
 	}
 	return w
 }
@@ -31,7 +40,7 @@ func NewWriter(dst io.Writer) *Writer {
 // frames[sent:] are still the caller's, and the first of them has lost the part that was written, so that a later
 // Write can go on.
 func (w *Writer) Write(frames []*Buf) (sent int, err error) {
-	if w.writev && len(frames) > 1 {
+	if w.writev != nil && len(frames) > 1 {
 		return w.writeAtOnce(frames)
 	}
 	for _, b := range frames {
@@ -69,7 +78,7 @@ func (w *Writer) writeAtOnce(frames []*Buf) (sent int, err error) {
 		w.vec = append(w.vec, b.Bytes())
 	}
 	w.unsent = w.vec
-	n, err := w.unsent.WriteTo(w.dst)
+	n, err := w.writev(&w.unsent)
 	clear(w.vec)
 	for _, b := range frames {
 		part := min(n, int64(b.Len()))

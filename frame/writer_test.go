@@ -307,3 +307,25 @@ func drain(conn net.Conn) {
 		}
 	}
 }
+
+// buffersWriter counts what it is given at once.
+type buffersWriter struct {
+	bytes.Buffer
+	calls []int
+}
+
+func (w *buffersWriter) WriteBuffers(bufs *net.Buffers) (int64, error) {
+	w.calls = append(w.calls, len(*bufs))
+	return bufs.WriteTo(&w.Buffer)
+}
+
+func TestWriterToBuffersWriter(t *testing.T) {
+	var dst buffersWriter
+	frames := []*Buf{NewBuf(0, []byte("one "), 0), NewBuf(0, []byte("two "), 0), NewBuf(0, []byte("three"), 0)}
+	if n, err := NewWriter(&dst).Write(frames); n != len(frames) || err != nil {
+		t.Fatalf("%d frames, %v", n, err)
+	}
+	if got := dst.String(); got != "one two three" || len(dst.calls) != 1 || dst.calls[0] != 3 {
+		t.Errorf("%q in calls of %v frames, want all three in one", got, dst.calls)
+	}
+}
