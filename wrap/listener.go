@@ -100,7 +100,10 @@ func (l *handshaken) acceptAll() {
 			return
 		case err != nil:
 			<-l.slots
-			time.Sleep(acceptRetry)
+			select { // Close ends the wait
+			case <-time.After(acceptRetry):
+			case <-l.ended:
+			}
 		default:
 			go l.shake(c.(*Conn))
 		}

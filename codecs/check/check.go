@@ -69,7 +69,7 @@ func (r Rule) checkFrom(mk frame.Maker, from frame.Role) error {
 	return guard(func() error {
 		m := s.machine(from)
 		f := r.machine
-		if _, ok := m.(coded); ok && r.codec != nil {
+		if _, _, ok := frame.CodecsOf(m); ok && r.codec != nil {
 			f = r.codec
 		}
 		if f == nil {
@@ -114,11 +114,6 @@ func panicSite() string {
 			return "unknown place"
 		}
 	}
-}
-
-// coded is a Machine that is a codec in each direction.
-type coded interface {
-	Codecs() (send, recv frame.Codec)
 }
 
 // A subject is what a rule looks at: the traffic in one direction between Machines of one Maker.

@@ -10,8 +10,8 @@ import (
 
 // codecs returns the codec that the sender encodes with and the one that its peer decodes with, both new.
 func (s *subject) codecs() (send, recv frame.Codec) {
-	send, _ = s.machine(s.from).(coded).Codecs()
-	_, recv = s.machine(s.from.Peer()).(coded).Codecs()
+	send, _, _ = frame.CodecsOf(s.machine(s.from))
+	_, recv, _ = frame.CodecsOf(s.machine(s.from.Peer()))
 	return send, recv
 }
 

@@ -22,7 +22,7 @@ func Sample(mk frame.Maker) (s Samples, err error) {
 	err = guard(func() error {
 		for _, from := range []frame.Role{frame.Client, frame.Server} {
 			sub := newSubject(mk, from)
-			if _, ok := sub.machine(from).(coded); ok {
+			if _, _, ok := frame.CodecsOf(sub.machine(from)); ok {
 				s.Frames[from], err = sub.samples()
 			} else {
 				s.Frames[from], _, err = sub.session()

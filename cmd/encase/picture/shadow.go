@@ -23,9 +23,7 @@ func tells(mk frame.Maker) bool {
 	if err != nil {
 		return false
 	}
-	_, paired := m.(interface {
-		Codecs() (send, recv frame.Codec)
-	})
+	_, _, paired := frame.CodecsOf(m)
 	return paired || frame.IsRaw(m)
 }
 
