@@ -31,12 +31,7 @@ check: ## modules tidy, vectors as generated
 	git diff --exit-code -- spec
 
 fuzz: ## each fuzz target for FUZZ (30s)
-	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) $$pkg; \
-	  done; \
-	done
+	@FUZZ=$(FUZZ) GO=$(GO) .ci/fuzz $(PKGS)
 
 bench: ## side by side with OpenSSL, crypto/tls, stunnel4 and socat; parts: bio/bench/run.sh
 	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
