@@ -69,6 +69,7 @@ MEANING
 // A Description is a description that has been understood and checked. It does not change.
 type Description struct {
 	name     string
+	text     string
 	fields   []Field
 	programs [2]*program // by the role of the sender
 }
@@ -96,7 +97,7 @@ func compile(name string, text []byte, values map[string]string) (*Description, 
 	if len(p.mistakes) > 0 {
 		return nil, p.mistakes
 	}
-	d := &Description{name: name}
+	d := &Description{name: name, text: string(text)}
 	for _, e := range p.entries {
 		d.fields = append(d.fields, e.Field)
 	}
@@ -145,6 +146,9 @@ func (d *Description) codec(sender frame.Role) frame.Codec {
 // Name returns the name that Parse was given.
 func (d *Description) Name() string { return d.name }
 
+// Text returns the text that Parse was given. Values of the configuration are not in it.
+func (d *Description) Text() string { return d.text }
+
 // Fields returns the fields, the payload and the padding among them, in the order of the frame. The slice is the
 // caller's.
 func (d *Description) Fields() []Field { return slices.Clone(d.fields) }
@@ -162,13 +166,19 @@ func (d *Description) Carriers() codecs.Carriers {
 	return c
 }
 
-// parseSpec makes the Maker of the argument of a spec.
-func parseSpec(arg string) (frame.Maker, error) {
+// Load returns the description that the argument of a spec means, which is what stands behind "desc:". Its errors are
+// those of Parse, and those of reading a file.
+func Load(arg string) (*Description, error) {
 	name, text, values, err := load(arg)
 	if err != nil {
 		return nil, err
 	}
-	d, err := Parse(name, text, values)
+	return Parse(name, text, values)
+}
+
+// parseSpec makes the Maker of the argument of a spec.
+func parseSpec(arg string) (frame.Maker, error) {
+	d, err := Load(arg)
 	if err != nil {
 		return nil, err
 	}
