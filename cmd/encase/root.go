@@ -15,6 +15,7 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/connect"
 	"github.com/encase-tls/encase/cmd/encase/demo"
 	"github.com/encase-tls/encase/cmd/encase/forward"
+	"github.com/encase-tls/encase/cmd/encase/preamble"
 	"github.com/encase-tls/encase/codecs"
 	_ "github.com/encase-tls/encase/codecs/all"
 )
@@ -32,7 +33,8 @@ func newRoot() *cobra.Command {
 	root.Flags().Bool("version", false, "show the version, the TLS stacks and the codecs of this program")
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
-	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), forward.Command(), manCommand(newRoot))
+	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), forward.Command(), preamble.Command(),
+		manCommand(newRoot))
 	return root
 }
 

@@ -52,6 +52,15 @@ var dialogues = []struct {
 	{"imap", "stunnel STARTTLS\r\n",
 		"* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] ready\r\nstunnel OK begin TLS\r\n",
 		frame.Server},
+	// The greeting alone, for a side without TLS.
+	{"greeting:smtp,name=mx", "", "220 mx ESMTP\r\n", frame.Server},
+	{"greeting:smtp", "220-mx\r\n220 ready\r\n", "", frame.Client},
+	{"greeting:lmtp", "", "220 localhost LMTP\r\n", frame.Server},
+	{"greeting:ftp", "220 (vsFTPd 3.0.3)\r\n", "", frame.Client},
+	{"greeting:imap", "* OK [CAPABILITY IMAP4rev1] ready\r\n", "", frame.Client},
+	{"greeting:imap", "", "* OK ready\r\n", frame.Server},
+	{"greeting:pop3", "+OK <1.2@mx>\r\n", "", frame.Client},
+	{"greeting:nntp", "201 read only\r\n", "", frame.Client},
 	// Others, after the examples in their specifications.
 	{"lmtp:name=mx", "220-mail\r\n220 LMTP\r\n250-mail\r\n250-PIPELINING\r\n250-starttls\r\n250 SIZE\r\n220 go\r\n",
 		"LHLO mx\r\nSTARTTLS\r\n", frame.Client},

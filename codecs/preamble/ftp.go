@@ -26,7 +26,7 @@ func (f FTP) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error 
 }
 
 func (FTP) client(t *talk) error {
-	if _, err := t.reply("the greeting 220", notServing, "220"); err != nil {
+	if err := greeted220(t); err != nil {
 		return err
 	}
 	_, err := t.ask("AUTH TLS", noStartTLS, "234")

@@ -12,6 +12,7 @@ import (
 
 func FuzzConnect(f *testing.F)  { fuzz(f, "connect") }
 func FuzzFTP(f *testing.F)      { fuzz(f, "ftp") }
+func FuzzGreeting(f *testing.F) { fuzz(f, "greeting") }
 func FuzzIMAP(f *testing.F)     { fuzz(f, "imap") }
 func FuzzIRC(f *testing.F)      { fuzz(f, "irc") }
 func FuzzLDAP(f *testing.F)     { fuzz(f, "ldap") }

@@ -32,21 +32,8 @@ func (i IMAP) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error
 }
 
 func (IMAP) client(t *talk) error {
-	const wantGreeting = "the greeting * OK"
-	line, err := t.line(wantGreeting)
-	if err != nil {
+	if err := greetedIMAP(t); err != nil {
 		return err
-	}
-	star, rest := cutVerb(line)
-	status, _ := cutVerb(rest)
-	switch {
-	case star != "*":
-		return t.wrong(wantGreeting, []byte(line), "")
-	case status == "PREAUTH":
-		return t.refused(wantGreeting, show(line), "a connection that is logged in already cannot begin TLS; "+
-			"someone on the path may want to prevent it")
-	case status != "OK":
-		return t.refused(wantGreeting, show(line), notServing)
 	}
 	const tag = "a1"
 	if err := t.sendLine("STARTTLS", tag+" STARTTLS"); err != nil {

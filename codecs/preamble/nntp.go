@@ -25,7 +25,7 @@ func (n NNTP) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error
 }
 
 func (NNTP) client(t *talk) error {
-	if _, err := t.reply("the greeting 200 or 201", notServing, "200", "201"); err != nil {
+	if err := greetedNNTP(t); err != nil {
 		return err
 	}
 	_, err := t.ask("STARTTLS", noStartTLS, "382")

@@ -26,7 +26,7 @@ func (o POP3) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error
 }
 
 func (POP3) client(t *talk) error {
-	if err := pop3Answer(t, "the greeting +OK", notServing); err != nil {
+	if err := greetedPOP3(t); err != nil {
 		return err
 	}
 	if err := t.sendLine("STLS", "STLS"); err != nil {

@@ -63,7 +63,7 @@ func (s SMTP) Exchange(_ context.Context, p frame.Peeker, role frame.Role) error
 }
 
 func (s SMTP) client(t *talk) error {
-	if _, err := t.reply("the greeting 220", notServing, "220"); err != nil {
+	if err := greeted220(t); err != nil {
 		return err
 	}
 	_, hello := s.protocol()

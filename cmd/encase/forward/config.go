@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
 
@@ -44,6 +45,8 @@ type listenSide struct {
 	mode    fs.FileMode  // of a Unix socket
 	tls     *wrap.Config // nil: plain
 	fault   faults
+
+	preambles []frame.Preamble
 }
 
 type dialSide struct {
@@ -51,6 +54,7 @@ type dialSide struct {
 	addresses []address // tried in this order
 	tls       *wrap.Config
 	fault     faults
+	preambles []frame.Preamble
 }
 
 type limits struct {
@@ -165,6 +169,7 @@ func (r *reader) forward(s *section, common limits) *forward {
 	l.done()
 	f.accept = r.acceptSide(s.table("accept"))
 	f.connect = r.connectSide(s.table("connect"))
+	f.greetPlainSide()
 	if f.accept.tls == nil && f.connect.tls == nil {
 		s.doc.problems.warn(f.accept.at,
 			"neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
@@ -207,6 +212,7 @@ func (r *reader) acceptSide(s *section) (side listenSide) {
 		s.wrong("mode", "is for Unix sockets; take it out")
 	}
 	side.tls, side.fault = readServerTLS(s)
+	side.preambles = readPreambles(s, side.tls != nil)
 	s.done()
 	return side
 }
@@ -229,6 +235,7 @@ func (r *reader) connectSide(s *section) (side dialSide) {
 		s.wrong("address", "is an empty list; %s", example)
 	}
 	side.tls, side.fault = readClientTLS(s, side.addresses)
+	side.preambles = readPreambles(s, side.tls != nil)
 	s.done()
 	return side
 }

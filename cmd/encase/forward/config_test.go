@@ -171,6 +171,7 @@ cert = "both.pem"
 ca = "ca.crt"
 client_auth = "require"
 client_names = ["client.test"]
+preamble = ["proxy:v2", "smtp"]
 pins = "sha256:`+strings.Repeat("ab", 32)+`"
 alpn = ["h2", "http/1.1"]
 min_version = "1.2"
@@ -212,6 +213,7 @@ buffer = "1MiB"
 		"rules":           f.accept.tls.TLS.VerifyConnection != nil && f.connect.tls.TLS.VerifyConnection == nil,
 		"client":          f.connect.tls.TLS.ServerName == "server.test" && f.connect.tls.TLS.RootCAs != nil,
 		"verification":    !f.connect.tls.TLS.InsecureSkipVerify,
+		"preambles":       len(f.accept.preambles) == 2 && len(f.connect.preambles) == 0,
 		"handshake limit": f.accept.tls.HandshakeTimeout == 5*time.Second && f.connect.tls.HandshakeTimeout == 5*time.Second,
 	} {
 		if !ok {

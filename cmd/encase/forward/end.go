@@ -32,10 +32,11 @@ const wholeRecord = bio.MaxPlaintext + 256
 
 // An end is one of the two sides of a connection that is forwarded.
 type end struct {
-	party party
-	sock  *socket
-	tls   *wrap.Conn // nil: plain
-	dry   bool       // the last Read found nothing
+	party      party
+	sock       *socket
+	tls        *wrap.Conn // nil: plain
+	serverName string     // that TLS verifies, of a server
+	dry        bool       // the last Read found nothing
 }
 
 // newEnd returns an end over c, which it takes over; cfg is nil if it is plain.
@@ -52,6 +53,7 @@ func newEnd(p party, c net.Conn, cfg *wrap.Config) (*end, error) {
 		e.tls = wrap.Server(wrap.Stream(sock), cfg)
 	default:
 		e.tls = wrap.Client(wrap.Stream(sock), cfg)
+		e.serverName = cfg.TLS.ServerName
 	}
 	if e.tls != nil {
 		sock.counts = func() bool { return e.tls.Stats().FramesOut > 0 } // what precedes the first frame is a preamble

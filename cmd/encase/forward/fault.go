@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -32,6 +33,15 @@ func (f *faults) inHandshake(err error) string {
 			"the same " + f.codec
 	}
 	return f.remedy(err)
+}
+
+// inPreamble says where to look after a preamble that failed.
+func inPreamble(err error) string {
+	var wrong *preamble.Error
+	if errors.As(err, &wrong) {
+		return "" // the error says it
+	}
+	return "the peer went away or waits for something else; does it speak the protocol of this side's preamble?"
 }
 
 // remedy says where to look after an error of this side; empty if there is nothing to do.
@@ -130,7 +140,7 @@ func reason(err error) string {
 		return "gone"
 	case errors.Is(err, errDrained):
 		return "drained"
-	case errors.Is(err, bio.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, bio.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return "truncated"
 	case errors.As(err, &alert):
 		return "tls"

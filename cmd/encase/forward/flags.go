@@ -27,7 +27,7 @@ var plainFlags = []plainFlag{
 	{"name", "forward[0].name", "`NAME` in the log (default forward)"},
 	{"max-connections", "limits.max_connections",
 		"`NUMBER` of connections at a time; what exceeds it is closed at once (default 10000, or fewer if files are)"},
-	{"handshake-timeout", "limits.handshake_timeout", "`TIME` for preamble and handshake (default 15s)"},
+	{"handshake-timeout", "limits.handshake_timeout", "`TIME` for the preambles, and again for the handshake (default 15s)"},
 	{"connect-timeout", "limits.connect_timeout", "`TIME` to reach an address (default 10s)"},
 	{"idle-timeout", "limits.idle_timeout",
 		"`TIME` without a byte either way after which a connection is cut (default 0s, never)"},
@@ -51,6 +51,12 @@ func addFlags(c *cobra.Command) {
 	for _, p := range plainFlags {
 		f.String(p.name, "", p.help)
 	}
+	for _, side := range sides {
+		f.StringArray(side+"-preamble", nil, "the same on the side that is "+side+"ed, which may be plain for some")
+		f.Lookup(side + "-preamble").Hidden = true
+	}
+	f.StringArray("preamble", nil, "`DIALOGUE` before TLS, such as postgres, smtp, connect:HOST:PORT, proxy; several "+
+		"follow each other; encase preamble list shows them")
 	for _, key := range tlsKeys {
 		addTLSFlag(f, key.name, key.list, key.help, false)
 		for role, side := range sides {
@@ -111,6 +117,10 @@ func flagDocument(f *pflag.FlagSet) *document {
 	for _, p := range plainFlags {
 		d.take(p.path, p.name)
 	}
+	for _, side := range sides {
+		d.take("forward[0]."+side+".preamble", side+"-preamble")
+	}
+	d.short("preamble", both)
 	for _, key := range tlsKeys {
 		for role, side := range sides {
 			if key.role[role] {
@@ -136,8 +146,8 @@ func (d *flagReader) take(path, flag string) {
 	if !d.flags.Changed(flag) {
 		return
 	}
-	if list, err := d.flags.GetStringSlice(flag); err == nil {
-		d.put(path, flag, anys(list))
+	if list, ok := d.flags.Lookup(flag).Value.(pflag.SliceValue); ok {
+		d.put(path, flag, anys(list.GetSlice()))
 		return
 	}
 	v := any(text(d.flags, flag))
@@ -214,6 +224,9 @@ func (d *flagReader) place(path string) place {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "limits."), "log.")
 	side, key, _ := strings.Cut(name, ".")
 	short := d.wrapped(side) && d.wrapped("accept") != d.wrapped("connect")
+	if key == "preamble" && short && d.wrapped(side) {
+		return place{name: "--preamble"}
+	}
 	for _, k := range tlsKeys {
 		if k.name == key && (short || k.role != both) {
 			return place{name: "--" + flagName(key)}

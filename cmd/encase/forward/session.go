@@ -22,7 +22,8 @@ type route struct {
 // A session is one connection from its client to its server.
 type session struct {
 	*route
-	peer   net.Addr
+	peer   net.Addr // who has connected
+	origin origin   // of its client
 	target address
 	began  time.Time
 	relay  relay
@@ -35,6 +36,7 @@ var errDrained = errors.New("forward: the program ends")
 // why.
 func (rt *route) serve(ctx context.Context, accepted net.Conn) {
 	s := &session{route: rt, peer: accepted.RemoteAddr(), began: time.Now(), relay: relay{pool: rt.pool}}
+	s.origin = origin{accepted.RemoteAddr(), accepted.LocalAddr()}
 	c, err := newEnd(client, accepted, rt.accept.tls)
 	if err == nil {
 		err = s.prepare(ctx, c)
@@ -63,6 +65,10 @@ func (e *stageError) Unwrap() error { return e.err }
 // that has no right to it.
 func (s *session) prepare(ctx context.Context, c *end) error {
 	s.relay.ends[client] = c
+	if err := c.hold(ctx, s.accept.preambles, s.limits.handshake, &s.origin); err != nil {
+		c.close()
+		return &stageError{"preamble with the client", inPreamble(err), err}
+	}
 	if err := c.handshake(ctx); err != nil {
 		c.close()
 		return &stageError{"handshake with the client", s.accept.fault.inHandshake(err), err}
@@ -74,6 +80,11 @@ func (s *session) prepare(ctx context.Context, c *end) error {
 		return &stageError{"connect", "is the server up, and the address right?", err}
 	}
 	s.relay.ends[server] = srv
+	if err := srv.hold(ctx, s.connect.preambles, s.limits.handshake, &s.origin); err != nil {
+		srv.close()
+		c.reset()
+		return &stageError{"preamble with the server", inPreamble(err), err}
+	}
 	if err := srv.handshake(ctx); err != nil {
 		srv.close()
 		c.reset()
@@ -148,8 +159,12 @@ func (s *session) attrs() []slog.Attr {
 	if s.target.network != "" {
 		target = s.target.String()
 	}
-	return []slog.Attr{slog.String("peer", peerText(s.peer)), slog.String("target", target),
+	attrs := []slog.Attr{slog.String("peer", peerText(s.peer)), slog.String("target", target),
 		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String())}
+	if s.origin.src != s.peer {
+		attrs = append(attrs, slog.String("origin", peerText(s.origin.src))) // as its proxy says
+	}
+	return attrs
 }
 
 // peerText names a client; one over a Unix socket has no name.

@@ -71,7 +71,7 @@ func (r *sideReader) common() *wrap.Config {
 	r.roots = r.authorities()
 	r.checkVersions()
 	r.tls.VerifyConnection = r.rules.check()
-	return &wrap.Config{TLS: &r.tls, Codec: r.maker(codec)} // a preamble would go in here, too
+	return &wrap.Config{TLS: &r.tls, Codec: r.maker(codec)}
 }
 
 // refuseTLSKeys reports keys without effect: whoever writes one of them believes that the side is protected.

@@ -23,6 +23,21 @@ close_notify, and the reverse. What was cut off becomes a reset, after all that
 came before it has been delivered, so that nobody takes a part for the whole.
 Unix sockets have no reset: there only the log tells.
 
+DIALOGUES BEFORE TLS
+
+--preamble names a dialogue in clear that comes before TLS: postgres, ldap, rdp,
+xmpp; smtp, imap, pop3, ftp and nntp with their STARTTLS; connect:HOST:PORT and
+socks5 through a proxy, proxy for the PROXY protocol. It belongs to the side
+that has TLS; --accept-preamble and --connect-preamble name the side, and go for
+a plain one where no TLS follows (connect, socks5, upgrade, proxy, greeting).
+Several are held in order. "encase preamble list" shows all of them.
+
+Where the server greets first, in clear and not again behind TLS, the other
+side, if it is plain, gets a greeting of its own: neither program notices.
+
+A proxy at --connect tells the server where the client's connection comes from,
+and one at --accept is believed: let nobody in there but your proxy.
+
 FILE
 
 Each flag for TLS is a key of [forward.accept] or [forward.connect], with _ in
@@ -67,9 +82,10 @@ COMING FROM STUNNEL
 accept and connect, cert and key are the same, with -- in front; CAfile is --ca,
 checkHost --server-name, requireCert --client-auth require, sslVersionMin
 --min-version, ciphers --ciphers, TIMEOUTidle --idle-timeout, and client = yes
-is --connect-tls. From ghostunnel: --listen and --target are --accept and
---connect, --cacert is --ca, --allow-dns --client-names, --override-server-name
---server-name; ghostunnel server is --accept-tls --client-auth require.
+is --connect-tls; protocol = smtp is --preamble smtp. From ghostunnel: --listen
+and --target are --accept and --connect, --cacert is --ca, --allow-dns
+--client-names, --override-server-name --server-name; ghostunnel server is
+--accept-tls --client-auth require.
 
 EXIT STATUS
 
@@ -81,7 +97,7 @@ EXIT STATUS
 
 SEE ALSO
 
-encase-codec(1), encase-connect(1), stunnel4(8)`
+encase-codec(1), encase-connect(1), encase-preamble(1), stunnel4(8)`
 
 const example = `  # from here to there with TLS in frames that begin with a 16-bit length
   encase forward --accept 127.0.0.1:1000 --connect gate.example:9000 \
@@ -96,6 +112,10 @@ const example = `  # from here to there with TLS in frames that begin with a 16-
   encase forward --accept :443 --accept-tls --accept-cert a.pem \
     --accept-key a.key --connect ws.example:80 \
     --connect-codec websocket --connect-ca ca.pem
+
+  # TLS for psql and a PostgreSQL server that has none, without changing either
+  encase forward --accept :5433 --connect 127.0.0.1:5432 \
+    --accept-tls --preamble postgres --cert db.pem --key db.key
 
   # several forwards, after a look whether all is well
   encase forward --config encase.toml --check &&
