@@ -33,7 +33,7 @@ bio/enginetest        : frame bio bio/ephemeral
 codecs                : frame
 codecs/all            : codecs/...
 codecs/check          : frame
-codecs/codectest      : frame codecs codecs/check spec/vectors
+codecs/codectest      : frame codecs codecs/check codecs/vector spec/vectors
 codecs/desc           : frame codecs codecs/check
 codecs/wasm           : frame codecs codecs/check github.com/tetratelabs/wazero/...
 codecs/described      : frame codecs codecs/desc

@@ -1,4 +1,4 @@
-package codectest
+package vector
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 const sumOfHi = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
 
 // What a vector says is compared with what happens, each part of it.
-func TestRunVector(t *testing.T) {
+func TestRun(t *testing.T) {
 	for _, c := range []struct{ head, body, want string }{
 		{"codec: length:8\ndo: encode\nexpect: ok", "+ 6869\n> 02 68 69", ""},
 		{"codec: length:8\ndo: encode\nexpect: ok", "+ 6869\n> 03 68 69", `"> 026869" happened after`},
@@ -49,7 +49,7 @@ func TestRunVector(t *testing.T) {
 		{"codec: length:8\ndo: decode\nexpect: ok", "0", "odd length"},
 		{"codec: length:8\ndo: decode\nexpect: ok", "00*9999999", "bad repetition"},
 	} {
-		err := runVector([]byte("id: x\n"+c.head+"\n\n"+c.body+"\n"), codecs.Parse)
+		err := Run([]byte("id: x\n"+c.head+"\n\n"+c.body+"\n"), codecs.Parse)
 		if c.want == "" && err == nil {
 			continue
 		}

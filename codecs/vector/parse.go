@@ -1,4 +1,4 @@
-package codectest
+package vector
 
 import (
 	"bytes"
@@ -57,13 +57,13 @@ const maxRepeat = 1 << 20 // of a byte
 func parseVector(text string) (*vector, error) {
 	head, body, ok := strings.Cut(text, "\n\n")
 	if !ok {
-		return nil, fmt.Errorf("codectest: no empty line behind the header of the vector")
+		return nil, fmt.Errorf("vector: no empty line behind the header of the vector")
 	}
 	v := &vector{roles: roles[:]}
 	for h := range strings.Lines(head) {
 		name, value, ok := strings.Cut(strings.TrimSpace(h), ": ")
 		if !ok {
-			return nil, fmt.Errorf("codectest: %q is not key: value", h)
+			return nil, fmt.Errorf("vector: %q is not key: value", h)
 		}
 		if err := v.set(name, value); err != nil {
 			return nil, err
@@ -77,10 +77,12 @@ func parseVector(text string) (*vector, error) {
 		v.body = append(v.body, line)
 	}
 	if v.id == "" || v.codec == "" || v.expect == "" {
-		return nil, fmt.Errorf("codectest: a vector without id, codec or expect")
+		return nil, fmt.Errorf("vector: a vector without id, codec or expect")
 	}
 	return v, nil
 }
+
+var roles = [...]frame.Role{frame.Client, frame.Server}
 
 func (v *vector) set(name, value string) (err error) {
 	switch name {
@@ -103,7 +105,7 @@ func (v *vector) set(name, value string) (err error) {
 		case "server":
 			v.roles = roles[1:]
 		default:
-			err = fmt.Errorf("codectest: unknown role %q", value)
+			err = fmt.Errorf("vector: unknown role %q", value)
 		}
 	}
 	return err
@@ -124,12 +126,12 @@ func parseLine(s string) (line, error) {
 		if repeated {
 			var err error
 			if n, err = strconv.Atoi(times); err != nil || n < 0 || n > maxRepeat {
-				return l, fmt.Errorf("codectest: bad repetition %q", token)
+				return l, fmt.Errorf("vector: bad repetition %q", token)
 			}
 		}
 		piece, err := hex.DecodeString(digits)
 		if err != nil {
-			return l, fmt.Errorf("codectest: %q: %w", token, err)
+			return l, fmt.Errorf("vector: %q: %w", token, err)
 		}
 		l.p = append(l.p, bytes.Repeat(piece, n)...)
 	}
