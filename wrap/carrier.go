@@ -41,6 +41,7 @@ type byteCarrier interface {
 	Carrier
 	delimit(d frame.Delimiter, maxFrame int)
 	peeker() frame.Peeker
+	bare() net.Conn // the stream by itself, from where the last frame ended
 }
 
 // A pollCarrier is a Carrier whose Send and Recv do not wait but return bio.ErrWantWrite and bio.ErrWantRead.

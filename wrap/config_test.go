@@ -222,7 +222,7 @@ func TestTLSLimiter(t *testing.T) {
 	both.TLS.Certificates = server.TLS.Certificates
 	both.Codec = func(role frame.Role) (frame.Machine, error) {
 		m, err := inner(role)
-		return &limited{m, m.(frame.Delimiter)}, err
+		return &limiting{m, m.(frame.Delimiter)}, err
 	}
 	a, b := net.Pipe()
 	c, s := connect(t, a, b, both, both)
@@ -236,12 +236,38 @@ func TestTLSLimiter(t *testing.T) {
 	}
 }
 
-type limited struct {
+// TestTLSLimiterAndChoice limits what a server chooses for a client, in each of the two ways.
+func TestTLSLimiterAndChoice(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		client, server := wrapConfigs(t, "length:16be")
+		inner := server.Codec
+		server.Codec = func(role frame.Role) (frame.Machine, error) {
+			m, err := inner(role)
+			return &limiting{m, m.(frame.Delimiter)}, err
+		}
+		chosen := server.TLS
+		if late {
+			server.Choose = func(context.Context, *tls.ClientHelloInfo) (*tls.Config, error) { return chosen, nil }
+		} else {
+			server.TLS = &tls.Config{
+				GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return chosen, nil },
+			}
+		}
+		a, b := net.Pipe()
+		c, s := connect(t, a, b, client, server)
+		shake(t, c, s)
+		if v := c.ConnectionState().Version; v != tls.VersionTLS12 || chosen.MaxVersion != 0 {
+			t.Errorf("late: %t: %s, and in the configuration %s", late, tls.VersionName(v), tls.VersionName(chosen.MaxVersion))
+		}
+	}
+}
+
+type limiting struct {
 	frame.Machine
 	frame.Delimiter
 }
 
-func (*limited) LimitTLS(cfg *tls.Config, role frame.Role) {
+func (*limiting) LimitTLS(cfg *tls.Config, role frame.Role) {
 	cfg.MaxVersion = tls.VersionTLS12
 	cfg.NextProtos = []string{"for-server"}
 	if role == frame.Client {

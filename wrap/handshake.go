@@ -200,7 +200,7 @@ func (c *Conn) choose() error {
 	}
 	cfg, err := c.cfg.Choose(c.quit, eng.ClientHello())
 	if err == nil && cfg != nil {
-		err = eng.Choose(cfg)
+		err = eng.Choose(limited(cfg, c.mach, c.role))
 	} else {
 		err = eng.Reject(err)
 	}

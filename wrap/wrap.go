@@ -92,7 +92,8 @@ type Trace struct {
 }
 
 // A TLSLimiter is a frame.Machine whose protocol does not bear all that TLS may do, for example version 1.3 or session
-// tickets. LimitTLS changes cfg, which is a copy.
+// tickets. LimitTLS changes cfg, which is a copy, and nothing else: it is called for other connections of the same
+// Config too, at any time. What Config.Choose and GetConfigForClient choose is limited as well.
 type TLSLimiter interface {
 	LimitTLS(cfg *tls.Config, role frame.Role)
 }
@@ -135,16 +136,28 @@ func (c *Config) engines(role frame.Role) (bio.Maker, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := c.TLS
 	m, err := c.machine(role)
 	if err != nil {
 		return nil, err
 	}
-	if l, ok := m.(TLSLimiter); ok {
-		cfg = cfg.Clone()
-		l.LimitTLS(cfg, role)
+	return stack.New(&bio.Config{TLS: limited(c.TLS, m, role), ChooseLate: c.Choose != nil})
+}
+
+// limited returns cfg, or a copy of it with the limits of m, which also hold for what it chooses later.
+func limited(cfg *tls.Config, m frame.Machine, role frame.Role) *tls.Config {
+	l, ok := m.(TLSLimiter)
+	if !ok || cfg == nil {
+		return cfg
 	}
-	return stack.New(&bio.Config{TLS: cfg, ChooseLate: c.Choose != nil})
+	cfg = cfg.Clone()
+	l.LimitTLS(cfg, role)
+	if choose := cfg.GetConfigForClient; choose != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			return limited(chosen, m, role), err
+		}
+	}
+	return cfg
 }
 
 func (c *Config) machine(role frame.Role) (frame.Machine, error) {
