@@ -1,0 +1,195 @@
+package udp
+
+import (
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A header is one message of recvmmsg and sendmmsg, struct mmsghdr: Go aligns it as C does, since it holds pointers.
+type header struct {
+	unix.Msghdr
+	length uint32 // of what was received
+}
+
+// maxBatch is how many messages one system call moves. More gain nothing, and cost memory.
+const maxBatch = 128
+
+// A receiver takes batches from the kernel. What it needs for that grows with the batches, up to maxBatch.
+type receiver struct {
+	*kernel
+	mu       sync.Mutex
+	joins    joining
+	syscall  func(fd uintptr, hs []header) (int, syscall.Errno)
+	once     func(fd uintptr) bool // (*receiver).try: made once, it costs no allocation
+	headers  []header
+	iovs     []unix.Iovec
+	names    []sockaddr
+	extras   []ancillary
+	asked    int // messages that the call has room for
+	n        int
+	errno    syscall.Errno
+	lastDrop uint32
+}
+
+// joining is what is known of GRO.
+type joining uint8
+
+const (
+	joinAsk joining = iota // the first batch decides
+	joinOff
+	joinOn
+)
+
+func (r *receiver) init(k *kernel, o Offload) {
+	r.kernel, r.once, r.syscall = k, r.try, recvmmsg
+	if o == OffloadOff || o == OffloadAuto && !runningRelease().joinsWell() {
+		r.setJoin(0) // who had the socket before may have left it on
+		r.joins = joinOff
+	}
+}
+
+func (r *receiver) read(ps []Packet) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ps = ps[:min(len(ps), maxBatch)]
+	r.join(ps)
+	for {
+		r.prepare(ps)
+		err := r.raw.Read(r.once)
+		r.forget()
+		switch {
+		case err != nil:
+			return 0, err
+		case r.errno != 0 && unreachable(r.errno):
+			if !r.peer.connected {
+				continue
+			}
+			r.stats.unreachable.Add(1)
+			return 0, r.errno
+		case r.errno != 0:
+			return 0, r.errno
+		}
+		if n := r.deliver(ps); n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// join switches GRO on or off as the room in ps allows: what does not fit is lost.
+func (r *receiver) join(ps []Packet) {
+	fits := r.joins != joinOff
+	for i := range ps {
+		fits = fits && cap(ps[i].Data) >= MaxRead
+	}
+	switch {
+	case r.joins == joinAsk && fits && r.setJoin(1):
+		r.joins = joinOn
+	case r.joins == joinAsk, r.joins == joinOn && !fits:
+		r.setJoin(0) // of joinAsk: who had the socket before may have left it on
+		r.joins = joinOff
+	}
+	r.gro.Store(r.joins == joinOn)
+}
+
+func (r *receiver) setJoin(on int) (ok bool) {
+	r.raw.Control(func(fd uintptr) { ok = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, on) == nil })
+	return ok
+}
+
+// prepare gives the kernel the room in ps.
+func (r *receiver) prepare(ps []Packet) {
+	r.grow(len(ps))
+	r.asked, r.n, r.errno = len(ps), 0, 0
+	for i := range ps {
+		room := ps[i].Data[:cap(ps[i].Data)]
+		r.iovs[i].Base = unsafe.SliceData(room)
+		r.iovs[i].SetLen(len(room))
+		h := &r.headers[i]
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(len(r.extras[i].bytes()))
+		h.Flags = 0
+	}
+}
+
+func (r *receiver) grow(n int) {
+	if n <= len(r.headers) {
+		return
+	}
+	r.headers, r.iovs = make([]header, n), make([]unix.Iovec, n)
+	r.names, r.extras = make([]sockaddr, n), make([]ancillary, n)
+	for i := range r.headers {
+		h := &r.headers[i]
+		h.Name, h.Iov, h.Control = (*byte)(unsafe.Pointer(&r.names[i])), &r.iovs[i], &r.extras[i].bytes()[0]
+		h.SetIovlen(1)
+	}
+}
+
+// forget lets go of the caller's memory.
+func (r *receiver) forget() {
+	for i := range r.iovs[:r.asked] {
+		r.iovs[i].Base = nil
+	}
+}
+
+// try returns false to wait until there is something to read.
+func (r *receiver) try(fd uintptr) bool {
+	for {
+		r.n, r.errno = r.syscall(fd, r.headers[:r.asked])
+		r.stats.syscallsIn.Add(1)
+		if r.errno != unix.EINTR {
+			return r.errno != unix.EAGAIN
+		}
+	}
+}
+
+// deliver makes Packets of what has come and returns how many.
+func (r *receiver) deliver(ps []Packet) (good int) {
+	var datagrams, bytes, joins uint64
+	for i := range ps[:r.n] {
+		p := &ps[i]
+		r.fill(i, p)
+		if cut := r.headers[i].Flags&unix.MSG_TRUNC != 0; cut && !r.salvage(p) {
+			continue
+		}
+		count := p.Count()
+		datagrams += uint64(count)
+		bytes += uint64(len(p.Data))
+		if count > 1 {
+			joins++
+		}
+		ps[good], ps[i] = ps[i], ps[good]
+		good++
+	}
+	r.stats.datagramsIn.Add(datagrams)
+	r.stats.bytesIn.Add(bytes)
+	r.stats.groReceives.Add(joins)
+	return good
+}
+
+func (r *receiver) fill(i int, p *Packet) {
+	h := &r.headers[i]
+	*p = Packet{Data: p.Data[:h.length], Local: r.local, Addr: r.names[i].get(&r.zones)}
+	count, told := r.extras[i].fill(int(h.Controllen), p, &r.zones)
+	if told && count != r.lastDrop {
+		r.stats.dropped.Add(uint64(count - r.lastDrop)) // it may wrap
+		r.lastDrop = count
+	}
+}
+
+// salvage keeps the whole datagrams of a packet that had too little room, and reports whether there are any.
+func (r *receiver) salvage(p *Packet) bool {
+	r.stats.truncated.Add(1)
+	if p.Segment <= 0 || p.Segment > len(p.Data) {
+		return false
+	}
+	p.Data = p.Data[:len(p.Data)/p.Segment*p.Segment]
+	return true
+}
+
+func recvmmsg(fd uintptr, hs []header) (int, syscall.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)), 0, 0, 0)
+	return int(n), errno
+}
