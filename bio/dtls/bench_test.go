@@ -90,7 +90,7 @@ func BenchmarkBatch(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; i < b.N; i += many {
-		d, segment, n, err := client.SealBatch(wire, messages)
+		d, segment, n, err := client.SealBatch(wire, messages, 0, 0)
 		if err != nil || n != many {
 			b.Fatal(n, err)
 		}

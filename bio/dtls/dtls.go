@@ -23,7 +23,6 @@ package dtls
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/frame"
@@ -42,7 +41,7 @@ const MaxMessage = bio.MaxPlaintext
 
 var (
 	// ErrWornOut says that the keys have been used as often as their cipher bears, or that as many records were forged
-	// as it bears. DTLS 1.2 cannot change keys: make a new connection. EventRekey comes long before.
+	// as it bears. DTLS 1.2 cannot change keys: make a new connection. bio.EventRekey comes long before.
 	// https://www.rfc-editor.org/rfc/rfc9147#section-4.5.3
 	ErrWornOut = errors.New("dtls: these keys are worn out (RFC 9147 4.5.3): make a new connection")
 
@@ -50,37 +49,6 @@ var (
 	// made. It is the fault of neither end, but of this package with this version of pion.
 	ErrHandOver = errors.New("dtls: cannot take the connection over from the handshake")
 )
-
-// A TooLongError says that a message does not fit one record. Nothing of it was sent; the engine goes on.
-type TooLongError struct {
-	Len, Limit int // bytes
-}
-
-func (e *TooLongError) Error() string {
-	return fmt.Sprintf("dtls: a message of %d bytes is too long, the limit is %d: "+
-		"a datagram is sent whole or not at all", e.Len, e.Limit)
-}
-
-// Unwrap returns frame.ErrTooLarge: the caller's fault.
-func (e *TooLongError) Unwrap() error { return frame.ErrTooLarge }
-
-// Events of this stack, beside those of package bio.
-const (
-	// EventNewest says that a record was authentic and newer than all before it. It comes only if the peer's records
-	// carry a connection ID: then the address it came from is the peer's, as far as DTLS can tell. Whoever moves a
-	// connection to a new address on this event should know that an attacker on the path can forward a record first.
-	// https://www.rfc-editor.org/rfc/rfc9146#section-6
-	EventNewest bio.Events = 1 << 6
-	// EventRekey says that one eighth is left of what the keys may be used for: make a new connection.
-	EventRekey bio.Events = 1 << 7
-)
-
-// A Notifier is an Engine that can have something to do although nobody has called it: during its handshake, *Engine.
-type Notifier interface {
-	// Ready returns a channel that delivers when there is output for Flush, or an event or an error for Tick, that no
-	// call has reported. When it has delivered, call Tick and Flush, and Open without bytes after EventHandshakeDone.
-	Ready() <-chan struct{}
-}
 
 func init() { bio.Register(Stack(Options{})) }
 

@@ -17,7 +17,7 @@ import (
 // Afterwards the engine has neither goroutine nor timer. An Engine that is given up before must be told so by Abort or
 // TransportEOF.
 //
-// On datagrams, the contract of bio.Engine means: Seal takes a message whole, or refuses it with a *TooLongError, which
+// On datagrams, the contract of bio.Engine means: Seal takes a message whole, or refuses it with a *bio.TooLongError, which
 // is not the end of the engine. The end of the carrier without the peer's close_notify is ErrTruncated, although
 // close_notify may have been lost like any datagram: a user that has messages with an end of their own may ignore it.
 type Engine struct {
@@ -101,9 +101,7 @@ func (e *Engine) State() bio.State {
 	return s
 }
 
-// ExportKeyingMaterial returns n bytes that only the two ends of this connection know, for the use that label names. A
-// nil context is not the same as an empty one. Before the handshake is done it returns ErrNotOpen.
-// https://www.rfc-editor.org/rfc/rfc5705
+// ExportKeyingMaterial implements bio.Exporter.
 func (e *Engine) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
 	est := e.done.Load()
 	if est == nil {
@@ -122,8 +120,7 @@ func (e *Engine) PSKIdentity() []byte {
 	return bytes.Clone(est.identity)
 }
 
-// LocalCID returns the connection ID that the peer's records carry, for PeekCID to find; nil if they carry none, and
-// before the handshake is done.
+// LocalCID implements bio.Identified.
 func (e *Engine) LocalCID() []byte {
 	e.open.Lock()
 	defer e.open.Unlock()
@@ -144,6 +141,9 @@ func (e *Engine) status(consumed int) bio.Status {
 }
 
 var (
-	_ bio.Engine = (*Engine)(nil)
-	_ Notifier   = (*Engine)(nil)
+	_ bio.Engine     = (*Engine)(nil)
+	_ bio.Notifier   = (*Engine)(nil)
+	_ bio.Batcher    = (*Engine)(nil)
+	_ bio.Identified = (*Engine)(nil)
+	_ bio.Exporter   = (*Engine)(nil)
 )

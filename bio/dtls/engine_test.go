@@ -114,14 +114,14 @@ func TestTooLong(t *testing.T) {
 	client, server := benchPair(t, certSetup(t, ecKey))
 	for _, size := range []int{MaxMessage + 1, 20_000, 70_000} {
 		out, n, err := client.Seal([]byte("dst"), noise(size))
-		var long *TooLongError
+		var long *bio.TooLongError
 		if string(out) != "dst" || n != 0 || !errors.As(err, &long) || !errors.Is(err, frame.ErrTooLarge) {
 			t.Fatalf("Seal of %d bytes: %d, %v", size, n, err)
 		}
 		if long.Limit != MaxMessage || long.Len != size {
 			t.Errorf("the error says %d, limit %d", long.Len, long.Limit)
 		}
-		if _, _, _, err := client.SealBatch(nil, [][]byte{noise(size)}); !errors.As(err, &long) {
+		if _, _, _, err := client.SealBatch(nil, [][]byte{noise(size)}, 0, 0); !errors.As(err, &long) {
 			t.Errorf("SealBatch of %d bytes: %v", size, err)
 		}
 	}
@@ -157,7 +157,7 @@ func TestBatch(t *testing.T) {
 			for i, size := range test.sizes {
 				messages = append(messages, noise(size + i)[i:])
 			}
-			out, segment, n, err := client.SealBatch([]byte("dst"), messages)
+			out, segment, n, err := client.SealBatch([]byte("dst"), messages, 0, 0)
 			if err != nil || n != test.taken || n > 0 && segment != test.segment+over {
 				t.Errorf("%s: %d taken, segment %d, %v", test.name, n, segment, err)
 				continue
@@ -172,7 +172,7 @@ func TestBatch(t *testing.T) {
 					t.Errorf("%s: message %d has changed", test.name, i)
 				}
 			}
-			if st.Events.Has(EventNewest) != (cid > 0 && n > 0) {
+			if st.Events.Has(bio.EventNewest) != (cid > 0 && n > 0) {
 				t.Errorf("%s: events %b", test.name, st.Events)
 			}
 		}
@@ -182,7 +182,7 @@ func TestBatch(t *testing.T) {
 // TestBatchAliases: whoever appends to a message must not change the next.
 func TestBatchAliases(t *testing.T) {
 	client, server := benchPair(t, certSetup(t, ecKey))
-	d, segment, _, err := client.SealBatch(nil, [][]byte{[]byte("first"), []byte("other")})
+	d, segment, _, err := client.SealBatch(nil, [][]byte{[]byte("first"), []byte("other")}, 0, 0)
 	check(t, err)
 	got, _, err := server.OpenBatch(nil, d, segment)
 	if err != nil || len(got) != 2 {
@@ -191,6 +191,29 @@ func TestBatchAliases(t *testing.T) {
 	_ = append(got[0], noise(50)...) // as much as buf has behind it
 	if string(got[1]) != "other" {
 		t.Errorf("the second message is %q now", got[1])
+	}
+}
+
+// TestBatchRoom leaves room for a frame around each record, and nothing else in it.
+func TestBatchRoom(t *testing.T) {
+	client, server := benchPair(t, certSetup(t, ecKey))
+	const head, tail = 5, 3
+	dst := bytes.Repeat([]byte{0xaa}, 1000)[:2]
+	out, segment, n, err := client.SealBatch(dst, [][]byte{[]byte("first"), []byte("other"), []byte("last")}, head, tail)
+	if err != nil || n != 3 || segment != head+5+client.Overhead()+tail || len(out) != 2+3*segment-1 {
+		t.Fatalf("%d bytes, segment %d, %d taken, %v", len(out), segment, n, err)
+	}
+	out = out[2:]
+	for i, want := range []string{"first", "other", "last"} {
+		d := out[i*segment : min((i+1)*segment, len(out))]
+		free := append(d[:head:head], d[len(d)-tail:]...)
+		if !bytes.Equal(free, bytes.Repeat([]byte{0xaa}, head+tail)) {
+			t.Errorf("the room of record %d is %x: written to", i, free)
+		}
+		got, _, err := server.OpenBatch(nil, d[head:len(d)-tail], 0)
+		if err != nil || len(got) != 1 || string(got[0]) != want {
+			t.Errorf("record %d holds %q, %v", i, got, err)
+		}
 	}
 }
 
@@ -236,14 +259,14 @@ func TestCID(t *testing.T) {
 		for range 3 {
 			d, _, err := client.Seal(nil, []byte("x"))
 			check(t, err)
-			if cid, ok := PeekCID(d, 4); !ok || !bytes.Equal(cid, want) {
+			if cid, ok := bio.PeekCID(d, 4); !ok || !bytes.Equal(cid, want) {
 				t.Errorf("PeekCID finds %q, %v, want %q", cid, ok, want)
 			}
 			datagrams = append(datagrams, d)
 		}
 		back, _, err := server.Seal(nil, []byte("x"))
 		check(t, err)
-		if cid, ok := PeekCID(back, 4); ok {
+		if cid, ok := bio.PeekCID(back, 4); ok {
 			t.Errorf("the client, which asked for none, gets %q", cid)
 		}
 		foreign := bytes.Clone(datagrams[2])
@@ -253,11 +276,11 @@ func TestCID(t *testing.T) {
 			newest bool
 		}{{datagrams[1], true}, {datagrams[1], false}, {foreign, false}, {datagrams[0], false}, {datagrams[2], true}} {
 			_, st, err := server.Open(nil, bytes.Clone(step.d))
-			if err != nil || st.Events.Has(EventNewest) != step.newest {
+			if err != nil || st.Events.Has(bio.EventNewest) != step.newest {
 				t.Errorf("step %d: events %b, %v", i, st.Events, err)
 			}
 		}
-		if _, st, err := client.Open(nil, back); err != nil || st.Events.Has(EventNewest) {
+		if _, st, err := client.Open(nil, back); err != nil || st.Events.Has(bio.EventNewest) {
 			t.Errorf("the client: events %b, %v", st.Events, err)
 		}
 	}
@@ -282,7 +305,7 @@ func TestAllocations(t *testing.T) {
 			allocs := testing.AllocsPerRun(100, func() {
 				d, _, _ := client.Seal(wire, p)
 				got, _, err := server.Open(plain, d)
-				d, segment, _, _ := client.SealBatch(room, batch)
+				d, segment, _, _ := client.SealBatch(room, batch, 0, 0)
 				list, _, _ := server.OpenBatch(opened, d, segment)
 				if len(got) != len(p) || err != nil || len(list) != 3 {
 					t.Fatal(len(got), err, len(list))

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -54,7 +55,7 @@ func FuzzPeekCID(f *testing.F) {
 	f.Add([]byte{}, []byte("12345678"))
 	f.Add(plain(typeCCS, 0, 5, 1), []byte("1"))
 	f.Fuzz(func(t *testing.T, p, cid []byte) {
-		if got, ok := PeekCID(p, len(cid)); ok && (len(got) != len(cid) || len(cid) == 0) {
+		if got, ok := bio.PeekCID(p, len(cid)); ok && (len(got) != len(cid) || len(cid) == 0) {
 			t.Fatalf("a connection ID of %d bytes, asked for one of %d", len(got), len(cid))
 		}
 		if len(cid) == 0 || len(cid) > maxCIDLen {
@@ -62,7 +63,7 @@ func FuzzPeekCID(f *testing.F) {
 		}
 		header := plain(typeCID, 1, 7)
 		d := append(append(bytes.Clone(header[:cidOffset]), cid...), 0, 0)
-		if got, ok := PeekCID(append(d, p...), len(cid)); !ok || !bytes.Equal(got, cid) {
+		if got, ok := bio.PeekCID(append(d, p...), len(cid)); !ok || !bytes.Equal(got, cid) {
 			t.Fatalf("found %x, %v, want %x", got, ok, cid)
 		}
 	})

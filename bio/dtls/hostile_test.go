@@ -262,12 +262,12 @@ func TestForgeries(t *testing.T) {
 	client, server := benchPair(t, certSetup(t, ecKey))
 	junk := plain(typeData, 1, 500, noise(60)...)
 	server.rx.forged = maxForged/8*7 - 1
-	if _, st, err := server.Open(nil, bytes.Clone(junk)); err != nil || !st.Events.Has(EventRekey) {
+	if _, st, err := server.Open(nil, bytes.Clone(junk)); err != nil || !st.Events.Has(bio.EventRekey) {
 		t.Errorf("at seven eighths: %+v, %v", st, err)
 	}
 	server.rx.forged = maxForged - 1
 	_, st, err := server.Open(nil, bytes.Clone(junk))
-	if !errors.Is(err, ErrWornOut) || st.Out == 0 || st.Events.Has(EventRekey) {
+	if !errors.Is(err, ErrWornOut) || st.Out == 0 || st.Events.Has(bio.EventRekey) {
 		t.Fatalf("at the limit: %+v, %v", st, err)
 	}
 	alert, _ := server.Flush(nil, 0)
@@ -303,7 +303,7 @@ func TestWornOut(t *testing.T) {
 			default:
 				t.Error("Ready says nothing")
 			}
-			if st, err := client.Tick(time.Time{}); err != nil || !st.Events.Has(EventRekey) {
+			if st, err := client.Tick(time.Time{}); err != nil || !st.Events.Has(bio.EventRekey) {
 				t.Errorf("no warning: %+v, %v", st, err)
 			}
 			wear.stop(client.tx)
@@ -311,7 +311,7 @@ func TestWornOut(t *testing.T) {
 				string(out) != "dst" {
 				t.Errorf("Seal at the limit: %q, %d, %v", out, n, err)
 			}
-			if st, err := client.Tick(time.Time{}); err != nil || st.Events.Has(EventRekey) {
+			if st, err := client.Tick(time.Time{}); err != nil || st.Events.Has(bio.EventRekey) {
 				t.Errorf("after the limit: %+v, %v", st, err)
 			}
 			check(t, client.CloseWrite()) // there is a reserve for that

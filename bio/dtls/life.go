@@ -61,7 +61,7 @@ func (e *Engine) Deadline() (time.Time, bool) { return time.Time{}, false }
 // engine.
 func (e *Engine) Tick(time.Time) (bio.Status, error) { return e.status(0), e.failure() }
 
-// Ready implements Notifier.
+// Ready implements bio.Notifier.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
 func (e *Engine) notify() {

@@ -38,7 +38,7 @@ func (e *Engine) begin(src []byte) bool {
 // end returns the status after records were opened.
 func (e *Engine) end(consumed int) bio.Status {
 	if e.rx.newest && len(e.rx.cid) > 0 {
-		e.event(EventNewest)
+		e.event(bio.EventNewest)
 	}
 	e.rx.newest, e.said.told = false, false
 	return e.status(consumed)
@@ -129,7 +129,7 @@ func (e *Engine) refused(r *record, v verdict) {
 		e.fail(ErrWornOut)
 	case v == forged && !e.rx.warned && e.rx.forged >= e.rx.maxForged/8*7:
 		e.rx.warned = true
-		e.event(EventRekey)
+		e.event(bio.EventRekey)
 	}
 }
 
@@ -166,12 +166,7 @@ func (e *Engine) repeat() {
 	}
 }
 
-// OpenBatch opens, in place, the datagrams of one receive: buf holds them side by side, each of segment bytes except
-// that the last may be shorter, as UDP receive offload delivers them; segment 0 says that buf is one datagram. It
-// appends the messages to dst, each of its own; they alias buf, except for those that came before the handshake was
-// done.
-//
-// Errors and Status are those of Open; messages come together with the error that followed them.
+// OpenBatch implements bio.Batcher.
 func (e *Engine) OpenBatch(dst [][]byte, buf []byte, segment int) ([][]byte, bio.Status, error) {
 	e.open.Lock()
 	defer e.open.Unlock()

@@ -93,7 +93,7 @@ type sender struct {
 	protection
 	number uint64 // epoch‖sequence of the next record: never used twice, never set back
 	blocks uint64 // that may still be sealed
-	warned bool   // EventRekey has been told
+	warned bool   // bio.EventRekey has been told
 }
 
 // worn reports whether the keys may seal no further message of n bytes.
@@ -149,7 +149,7 @@ type receiver struct {
 	seen   window
 	forged uint64 // records that were not authentic
 	newest bool   // one of this call was newer than all before it
-	warned bool   // EventRekey has been told
+	warned bool   // bio.EventRekey has been told
 }
 
 // A verdict is what becomes of a record.

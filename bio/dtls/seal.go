@@ -1,10 +1,14 @@
 package dtls
 
-import "github.com/encase-tls/encase/bio"
+import (
+	"slices"
+
+	"github.com/encase-tls/encase/bio"
+)
 
 // Seal implements bio.Engine: one message, one record, one datagram. p may also lie exactly where its ciphertext will:
 // Front bytes behind the end of dst, in the room that dst has; then nothing is copied. A message that is too long is
-// refused with a *TooLongError, and an empty one makes no record.
+// refused with a *bio.TooLongError, and an empty one makes no record.
 func (e *Engine) Seal(dst, p []byte) ([]byte, int, error) {
 	e.seal.Lock()
 	defer e.seal.Unlock()
@@ -36,7 +40,7 @@ func (e *Engine) writable() error {
 func (e *Engine) sealable(p []byte) error {
 	switch {
 	case len(p) > MaxMessage:
-		return &TooLongError{Len: len(p), Limit: MaxMessage}
+		return &bio.TooLongError{Len: len(p), Limit: MaxMessage}
 	case e.tx.worn(len(p)):
 		return ErrWornOut
 	}
@@ -51,19 +55,13 @@ func (e *Engine) sealMessage(dst, p []byte) []byte {
 // tire tells, once, that the keys will soon be worn out.
 func (e *Engine) tire() {
 	if e.tx.tiring() {
-		e.event(EventRekey)
+		e.event(bio.EventRekey)
 		e.notify()
 	}
 }
 
-// SealBatch seals messages into datagrams that lie side by side, as one send with UDP segmentation offload wants
-// them: all of the length segment, except that the last may be shorter. It appends them to dst and returns how many
-// messages it took; it stops before one that would make a longer datagram, behind one that makes a shorter, and
-// before one that cannot be sealed. An error says why it could not seal the first; dst is then as it was.
-//
-// A message may lie exactly where its ciphertext will, as for Seal; an empty one makes an empty record, unlike there.
-// What a send can carry (64 segments and 65507 bytes, on Linux) is for the caller to respect, by passing no more.
-func (e *Engine) SealBatch(dst []byte, messages [][]byte) (out []byte, segment, n int, err error) {
+// SealBatch implements bio.Batcher. A message may lie exactly where its ciphertext will, as for Seal.
+func (e *Engine) SealBatch(dst []byte, messages [][]byte, head, tail int) (out []byte, segment, n int, err error) {
 	e.seal.Lock()
 	defer e.seal.Unlock()
 	if err := e.writable(); err != nil || len(messages) == 0 {
@@ -74,12 +72,15 @@ func (e *Engine) SealBatch(dst []byte, messages [][]byte) (out []byte, segment, 
 	}
 	size := len(messages[0])
 	for n < len(messages) && len(messages[n]) <= size && e.sealable(messages[n]) == nil {
-		dst = e.sealMessage(dst, messages[n])
+		dst = grow(e.sealMessage(grow(dst, head), messages[n]), tail)
 		n++
 		if len(messages[n-1]) < size {
 			break
 		}
 	}
 	e.tire()
-	return dst, size + e.tx.overhead(), n, nil
+	return dst, head + size + e.tx.overhead() + tail, n, nil
 }
+
+// grow makes dst n bytes longer, which are not written.
+func grow(dst []byte, n int) []byte { return slices.Grow(dst, n)[:len(dst)+n] }
