@@ -32,9 +32,27 @@ const MaxSegments = 1024
 // MaxUDPSegments is how many datagrams Linux takes in one packet: 64 before version 6.9.
 const MaxUDPSegments = 64
 
-// Check reports whether g can be true of the packet p, whose headers are h. Who takes a super-packet from somebody else
-// calls it before anything looks at g: the kernel's own checks have had holes. The error wraps ErrMalformed.
+// Check reports whether g can be true of the packet p, whose headers are h, and whether p may travel whole. Who takes a
+// super-packet from somebody else calls it before anything looks at g: the kernel's own checks have had holes. The
+// error wraps ErrMalformed.
 func (g GSO) Check(p []byte, h *Header) error {
+	if err := g.CheckCut(h); err != nil || g.Kind == Single {
+		return err
+	}
+	switch {
+	case !h.Plain && h.Version == 6:
+		return malformed("offload behind extension headers")
+	case g.Segments(p, h) > MaxSegments:
+		return malformed("%d segments in one packet", g.Segments(p, h))
+	case h.Protocol == UDP && (g.ECN || g.Segments(p, h) > MaxUDPSegments):
+		return malformed("%d datagrams in one packet", g.Segments(p, h))
+	}
+	return nil
+}
+
+// CheckCut reports whether a Segmenter can cut what g is true of. It asks for less than Check, and is enough for what
+// comes from this machine's kernel.
+func (g GSO) CheckCut(h *Header) error {
 	if g.Kind == Single {
 		return g.checkSingle(h)
 	}
@@ -44,16 +62,12 @@ func (g GSO) Check(p []byte, h *Header) error {
 		return malformed("offload of kind %d", g.Kind)
 	case h.Version != want[g.Kind].version || h.Protocol != want[g.Kind].protocol || h.Payload == 0:
 		return malformed("offload of kind %d for protocol %d of IPv%d", g.Kind, h.Protocol, h.Version)
-	case !h.Plain && h.Version == 6:
-		return malformed("offload behind extension headers")
+	case h.Payload > maxHeader:
+		return malformed("%d bytes of headers", h.Payload)
 	case !g.Partial:
 		return malformed("offload without a checksum to compute")
 	case g.Size == 0 || g.Size == 0xffff: // the latter has a meaning of its own in Linux: GSO_BY_FRAGS
 		return malformed("segments of %d bytes", g.Size)
-	case g.Segments(p, h) > MaxSegments:
-		return malformed("%d segments in one packet", g.Segments(p, h))
-	case h.Protocol == UDP && (g.ECN || g.Segments(p, h) > MaxUDPSegments):
-		return malformed("%d datagrams in one packet", g.Segments(p, h))
 	}
 	return nil
 }

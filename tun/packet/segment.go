@@ -16,10 +16,11 @@ type Segmenter struct {
 	header   [maxHeader]byte // as it was
 }
 
-// maxHeader is the longest IPv4 header and the longest TCP header; IPv6 is cut only without extension headers.
-const maxHeader = 60 + 60
+// maxHeader is how long the headers of a packet may be that is cut: those of IPv4 and TCP with all options are shorter,
+// and so are those of IPv6 with the extension headers that anybody uses.
+const maxHeader = 256
 
-// Reset takes a packet that Parse and Check have accepted. With partial the packets are left without their transport's
+// Reset takes a packet that Parse and CheckCut have accepted. With partial the packets are left without their transport's
 // checksums, as GSO.Partial says: for a peer who is told so, and whose device computes them if anybody must.
 func (s *Segmenter) Reset(p []byte, h Header, g GSO, partial bool) {
 	s.p, s.h, s.g, s.partial = p, h, g, partial
