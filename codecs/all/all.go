@@ -14,6 +14,7 @@ import (
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/shim"
 	_ "github.com/encase-tls/encase/codecs/slip"
+	_ "github.com/encase-tls/encase/codecs/tds"
 	_ "github.com/encase-tls/encase/codecs/tpkt"
 	_ "github.com/encase-tls/encase/codecs/websocket"
 )
