@@ -1,0 +1,323 @@
+package eap
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/encase-tls/encase/frame"
+)
+
+// maxPayload bounds what Send takes at once.
+const maxPayload = 1 << 16
+
+// maxIdle is how often in a row both ends may have nothing to say.
+const maxIdle = 64
+
+// How far an exchange is.
+type state uint8
+
+const (
+	begin  state = iota
+	asked        // the server has asked for the identity
+	method       // EAP-TLS is under way
+	over
+)
+
+// A Machine is one end of an authentication. Besides the methods of [frame.Machine], [frame.Timed] and
+// [frame.Backlogger] it has OnHandshake and LimitTLS, which package wrap looks for, and a few for protocols that carry
+// EAP. They must call it as they are called themselves.
+type Machine struct {
+	o      Options
+	role   frame.Role
+	now    time.Time
+	clock  clock
+	state  state
+	turn   bool   // it is for this end to send
+	id     byte   // of the last request
+	last   []byte // the packet that was sent last, to be sent again
+	recent recent // requests that the peer has had
+	idle   int    // packets without data, in a row
+	begun  bool   // server: the start has been answered
+	ended  error  // how it is over, nil for success
+
+	out   sender
+	in    assembly
+	view  frame.Buf // of a flight that has come in fragments
+	hello hellos
+
+	established bool   // TLS is
+	version     uint16 // of TLS
+	confirming  bool   // server: the confirmation is on its way, or goes without saying
+	after       int    // peer: flights since TLS is established
+	refused     error  // server: why there will be no success
+	result      Result
+}
+
+var (
+	_ frame.Timed      = (*Machine)(nil)
+	_ frame.Backlogger = (*Machine)(nil)
+)
+
+func newMachine(o Options, role frame.Role) *Machine {
+	m := &Machine{o: o, role: role}
+	if role == frame.Client {
+		m.result.Identity = o.Identity
+	}
+	return m
+}
+
+// Limits implements [frame.Machine]. What Send takes is copied: it needs no room around it.
+func (m *Machine) Limits() frame.Limits { return frame.Limits{Max: maxPayload} }
+
+// LimitMTU makes the longest packet that is sent no longer than n bytes, if n is a length that is allowed at all.
+func (m *Machine) LimitMTU(n int) {
+	if n >= minMTU {
+		m.o.MTU = min(m.o.MTU, n)
+	}
+}
+
+// Start implements [frame.Machine]. A server that is no backend asks for the identity.
+func (m *Machine) Start(ev []frame.Event) ([]frame.Event, error) {
+	if err := m.o.Exchange.start(m.role); err != nil {
+		return ev, err
+	}
+	if m.role == frame.Server && !m.o.Backend {
+		return m.Begin(ev), nil
+	}
+	m.await()
+	return ev, nil
+}
+
+// Begin makes a server ask for the identity, once more if it has asked already. Later it does nothing: TLS cannot be
+// begun anew.
+func (m *Machine) Begin(ev []frame.Event) []frame.Event {
+	switch {
+	case m.role != frame.Server:
+		return ev
+	case m.state == asked:
+		return m.again(ev)
+	case m.state != begin:
+		return ev
+	}
+	m.state = asked
+	m.id++
+	return m.transmit(ev, newPacket(CodeRequest, m.id, typeIdentity, nil))
+}
+
+// Send implements [frame.Machine]. EAP-TLS carries no data: what comes after the end is refused.
+func (m *Machine) Send(ev []frame.Event, b *frame.Buf, flush bool) ([]frame.Event, error) {
+	if b != nil {
+		defer b.Release()
+		switch {
+		case b.Len() > maxPayload:
+			return ev, errTooLarge
+		case m.state == over && b.Len() > 0:
+			return ev, m.overError()
+		}
+		m.hello.sent(b.Bytes())
+		m.out.add(b.Bytes())
+		m.confirming = m.confirming || m.established && m.o.Exchange.confirms()
+	}
+	if flush {
+		m.out.flush()
+	}
+	return m.proceed(ev), nil
+}
+
+func (m *Machine) overError() error {
+	if m.ended != nil {
+		return m.ended
+	}
+	return errOver
+}
+
+// Recv implements [frame.Machine]. A packet that may be anybody's is refused, and changes nothing.
+func (m *Machine) Recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
+	if m.state == over {
+		return ev, nil
+	}
+	p, err := parse(b.Bytes())
+	switch {
+	case err != nil:
+		return ev, err
+	case m.role == frame.Server:
+		return m.recvResponse(ev, b, p)
+	case p.code == CodeRequest:
+		return m.recvRequest(ev, b, p)
+	case p.code == CodeResponse:
+		return ev, errCode
+	}
+	return m.recvResult(ev, p)
+}
+
+// recvTLS takes a packet of EAP-TLS that is new.
+func (m *Machine) recvTLS(ev []frame.Event, b *frame.Buf, f fragment) ([]frame.Event, error) {
+	m.turn = true
+	m.clock.stop()
+	switch {
+	case m.out.partial():
+		if !f.empty() {
+			return m.fail(ev, errNoAck), errNoAck
+		}
+		return m.sendFragment(ev), nil
+	case f.empty() && !m.in.active():
+		return m.recvNothing(ev)
+	}
+	complete, err := m.in.add(f, m.o.MaxFlight)
+	switch {
+	case err != nil:
+		return m.fail(ev, err), err
+	case !complete:
+		return m.sendTLS(ev, 0, 0, nil), nil
+	}
+	m.idle = 0
+	flight := m.flight(b, f)
+	m.hello.received(flight.Bytes())
+	alert := m.handshaking() && endsInAlert(flight.Bytes())
+	return m.delivered(append(ev, frame.Event{Kind: frame.In, Buf: flight}), alert), nil
+}
+
+// flight returns the flight that f has completed: part of b if it is all of it.
+func (m *Machine) flight(b *frame.Buf, f fragment) *frame.Buf {
+	if whole := m.in.take(); whole != nil {
+		m.view.Borrow(whole, 0, len(whole))
+		return &m.view
+	}
+	b.TrimFront(f.at)
+	b.TrimBack(b.Len() - len(f.data))
+	return b
+}
+
+// delivered goes on when TLS has got a flight. During the handshake the next word is that of TLS.
+func (m *Machine) delivered(ev []frame.Event, alert bool) []frame.Event {
+	if m.established {
+		m.after++
+	}
+	switch {
+	case m.out.due():
+		return m.sendFragment(ev)
+	case alert && m.role == frame.Server:
+		return m.fail(ev, ErrAlert)
+	case m.established && m.role == frame.Server:
+		return m.decide(ev)
+	case alert || m.established:
+		return m.sendTLS(ev, 0, 0, nil)
+	case !m.handshaking():
+		m.poll()
+	}
+	return ev
+}
+
+// recvNothing takes a packet without data: the other end has nothing more to say.
+func (m *Machine) recvNothing(ev []frame.Event) ([]frame.Event, error) {
+	if m.idle++; m.idle > maxIdle {
+		return m.fail(ev, errIdle), errIdle
+	}
+	switch {
+	case m.out.due():
+		return m.sendFragment(ev), nil
+	case m.established && m.role == frame.Server:
+		return m.decide(ev), nil
+	case m.handshaking() && m.role == frame.Server: // it has got an alert
+		return m.fail(ev, ErrAlert), nil
+	case m.established || m.handshaking():
+		return m.sendTLS(ev, 0, 0, nil), nil
+	}
+	m.poll()
+	return ev, nil
+}
+
+// handshaking reports whether what is said is the handshake of TLS: then it is for TLS to say more.
+func (m *Machine) handshaking() bool { return !m.established && m.hello.seen() }
+
+// proceed sends what there is, if it is this end's turn.
+func (m *Machine) proceed(ev []frame.Event) []frame.Event {
+	if m.turn && m.state == method && m.out.due() {
+		return m.sendFragment(ev)
+	}
+	return ev
+}
+
+// sendFragment sends the next fragment of the flight.
+func (m *Machine) sendFragment(ev []frame.Event) []frame.Event {
+	flags, total, data := m.out.next(m.o.MTU - tlsLen)
+	return m.sendTLS(ev, flags, total, data)
+}
+
+// sendTLS sends a packet of EAP-TLS.
+func (m *Machine) sendTLS(ev []frame.Event, flags byte, total int, data []byte) []frame.Event {
+	code := byte(CodeResponse)
+	if m.role == frame.Server {
+		code = CodeRequest
+		m.id++
+	}
+	return m.transmit(ev, newTLS(code, m.id, flags, total, data))
+}
+
+// transmit sends a packet that is to be answered.
+func (m *Machine) transmit(ev []frame.Event, b *frame.Buf) []frame.Event {
+	m.last = append(m.last[:0], b.Bytes()...)
+	m.turn = false
+	m.await()
+	return append(ev, frame.Event{Kind: frame.Out, Buf: b})
+}
+
+// again sends the last packet once more.
+func (m *Machine) again(ev []frame.Event) []frame.Event {
+	b := frame.Get(lowerRoom, len(m.last))
+	copy(b.Append(len(m.last)), m.last)
+	return append(ev, frame.Event{Kind: frame.Out, Buf: b})
+}
+
+// fail ends the exchange. A server says so if it may.
+func (m *Machine) fail(ev []frame.Event, err error) []frame.Event {
+	if m.role == frame.Server && m.state != begin {
+		ev = append(ev, frame.Event{Kind: frame.Out, Buf: newPacket(CodeFailure, m.id, 0, nil)})
+	}
+	return m.finish(ev, err)
+}
+
+// finish ends the exchange; err is nil for success.
+func (m *Machine) finish(ev []frame.Event, err error) []frame.Event {
+	m.state, m.turn, m.ended = over, false, err
+	m.clock.stop()
+	m.out, m.in, m.last = sender{}, assembly{}, nil
+	m.o.Exchange.finish(&m.result, err)
+	return append(ev, frame.Event{Kind: frame.Done, Err: err})
+}
+
+// Backlog implements [frame.Backlogger].
+func (m *Machine) Backlog() int { return m.out.backlog() }
+
+// LimitTLS makes TLS 1.2 the least version.
+// https://www.rfc-editor.org/rfc/rfc9190.html#section-2.4
+func (m *Machine) LimitTLS(cfg *tls.Config, _ frame.Role) {
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+}
+
+// How an exchange may end without a malformed packet.
+var (
+	// ErrFailure says that the server has refused the peer. What it says itself about that, if anything, is an alert
+	// of TLS.
+	ErrFailure = errors.New("eap: the server says failure")
+
+	// ErrSilent says that the other end has not answered in time.
+	ErrSilent = errors.New("eap: the other end does not answer; is it there?")
+
+	// ErrAlert says that TLS has failed, at one end or the other, which has said so in an alert.
+	ErrAlert = errors.New("eap: the TLS handshake has failed")
+
+	// ErrMethod says that the peer wants to authenticate in another way than EAP-TLS.
+	ErrMethod = errors.New("eap: the peer does not want EAP-TLS")
+
+	// ErrUnconfirmed says that the server has not confirmed success inside TLS, as it must with TLS 1.3.
+	// https://www.rfc-editor.org/rfc/rfc9190.html#section-2.5
+	ErrUnconfirmed = errors.New("eap: the server says success but has not confirmed it inside TLS")
+)
+
+var (
+	errTooLarge = fmt.Errorf("eap: %w", frame.ErrTooLarge)
+	errOver     = errors.New("eap: the exchange is over; EAP-TLS carries no data")
+)
