@@ -100,3 +100,15 @@ func putHeaderChecksum(header []byte) {
 	header[10], header[11] = 0, 0
 	binary.NativeEndian.PutUint16(header[10:], ^fold(sum(header, 0)))
 }
+
+// FinishAt computes a checksum that lies offset bytes behind start, over all from start on, where a sum to begin with
+// lies already. It is for protocols that this package does not know. The error wraps ErrMalformed.
+func FinishAt(p []byte, start, offset int) error {
+	at := start + offset
+	if start < 0 || offset < 0 || at+2 > len(p) {
+		return malformed("a checksum at byte %d of %d", at, len(p))
+	}
+	c := ^fold(sum(p[start:], 0))
+	binary.NativeEndian.PutUint16(p[at:], c)
+	return nil
+}

@@ -24,10 +24,11 @@ type Coalescer struct {
 // of the groups.
 const maxFlows = 64
 
-// A Super is a packet in pieces: Header holds all its headers and the first piece of its payload, Rest what follows.
+// A Super is a packet in pieces: First holds all its headers and a piece of its payload, Rest what follows.
 type Super struct {
-	Header []byte
+	First  []byte
 	Rest   [][]byte
+	Header Header // of the whole
 	GSO    GSO
 }
 
@@ -183,7 +184,7 @@ func (c *Coalescer) Flush(write func(*Super) error) (err error) {
 
 // finish makes one packet of a group.
 func (g *group) finish(s *Super) {
-	*s = Super{Header: g.first, Rest: g.rest, GSO: GSO{Partial: g.partial}}
+	*s = Super{First: g.first, Rest: g.rest, Header: g.h, GSO: GSO{Partial: g.partial}}
 	if len(g.rest) == 0 {
 		return
 	}

@@ -105,7 +105,7 @@ func join(c *Coalescer, packets [][]byte, partial bool) (out [][]byte, gso []GSO
 		c.Add(p, mustParse(p), partial)
 	}
 	c.Flush(func(s *Super) error {
-		out = append(out, bytes.Join(append([][]byte{s.Header}, s.Rest...), nil))
+		out = append(out, bytes.Join(append([][]byte{s.First}, s.Rest...), nil))
 		gso = append(gso, s.GSO)
 		return nil
 	})
