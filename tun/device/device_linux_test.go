@@ -465,6 +465,7 @@ func FuzzHeader(f *testing.F) {
 	put(header[:], &h, packet.GSO{})
 	f.Add(header[:], p)
 	f.Add([]byte{1, 1, 40, 0, 100, 0, 20, 0, 16, 0}, append([]byte{0x45, 0, 0, 44, 0, 0, 0, 0, 64, 6}, make([]byte, 34)...))
+	f.Add([]byte{1, 0, 0, 8, 0, 0, 0, 0, 0, 0}, p) // a checksum in the place of the IP version
 	f.Fuzz(func(t *testing.T, header, data []byte) {
 		if len(header) != Headroom {
 			return
