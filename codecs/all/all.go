@@ -11,6 +11,7 @@ import (
 	_ "github.com/encase-tls/encase/codecs/hdlc"
 	_ "github.com/encase-tls/encase/codecs/isotp"
 	_ "github.com/encase-tls/encase/codecs/length"
+	_ "github.com/encase-tls/encase/codecs/openvpn"
 	_ "github.com/encase-tls/encase/codecs/raw"
 	_ "github.com/encase-tls/encase/codecs/shim"
 	_ "github.com/encase-tls/encase/codecs/slip"

@@ -61,7 +61,8 @@ func write(dir string) error {
 // allVectors returns those of every codec.
 func allVectors() []vector {
 	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(),
-		isotpVectors(), lengthVectors(), shimVectors(), slipVectors(), tdsVectors(), tpktVectors(), websocketVectors())
+		isotpVectors(), lengthVectors(), openvpnVectors(), shimVectors(), slipVectors(), tdsVectors(), tpktVectors(),
+		websocketVectors())
 }
 
 // files returns the contents of all files by name.
