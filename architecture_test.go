@@ -38,6 +38,8 @@ codecs/desc           : frame codecs codecs/check
 codecs/wasm           : frame codecs codecs/check github.com/tetratelabs/wazero/...
 codecs/described      : frame codecs codecs/desc
 codecs/dissector      : frame codecs codecs/desc codecs/described
+codecs/eapol          : frame codecs codecs/eap
+codecs/radius         : frame codecs codecs/eap
 codecs/inspect        : frame codecs codecs/... github.com/gopacket/gopacket/...
 codecs/...            : frame codecs
 wrap                  : frame bio

@@ -271,6 +271,14 @@ func (m *Machine) again(ev []frame.Event) []frame.Event {
 	return append(ev, frame.Event{Kind: frame.Out, Buf: b})
 }
 
+// Fail ends an exchange that is not over, for a reason that the protocol below has found: err. A server says failure.
+func (m *Machine) Fail(ev []frame.Event, err error) []frame.Event {
+	if m.state == over {
+		return ev
+	}
+	return m.fail(ev, err)
+}
+
 // fail ends the exchange. A server says so if it may.
 func (m *Machine) fail(ev []frame.Event, err error) []frame.Event {
 	if m.role == frame.Server && m.state != begin {
