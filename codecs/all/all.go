@@ -17,5 +17,6 @@ import (
 	_ "github.com/encase-tls/encase/codecs/slip"
 	_ "github.com/encase-tls/encase/codecs/tds"
 	_ "github.com/encase-tls/encase/codecs/tpkt"
+	_ "github.com/encase-tls/encase/codecs/wasm"
 	_ "github.com/encase-tls/encase/codecs/websocket"
 )

@@ -62,7 +62,7 @@ func write(dir string) error {
 func allVectors() []vector {
 	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(),
 		isotpVectors(), lengthVectors(), openvpnVectors(), shimVectors(), slipVectors(), tdsVectors(), tpktVectors(),
-		websocketVectors())
+		wasmVectors(), websocketVectors())
 }
 
 // files returns the contents of all files by name.

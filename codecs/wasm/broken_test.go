@@ -1,0 +1,448 @@
+package wasm_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/codecs/wasm"
+	"github.com/encase-tls/encase/frame"
+)
+
+// A part is one that a broken plugin has in place of that of right.
+type part = map[string]string
+
+const spin = `(loop $l (br $l)) (unreachable)`
+
+// broken are plugins that break one rule each, in every way that there is a check for.
+var broken = []struct {
+	name, rule, why string
+	parts           part
+}{
+	{"import-wasi", "imports", `it imports "fd_write" of "wasi_snapshot_preview1"`, part{"memory": `
+		(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+		(memory (export "memory") 2)`}},
+	{"import-memory", "imports", `"memory" of "env"`, part{"memory": `
+		(import "env" "memory" (memory 2)) (export "memory" (memory 0))`}},
+
+	{"invalid", "module", "invalid function", part{"more": `(func (result i32) (i64.const 1))`}},
+	{"global-of-host", "module", "names 1 of 1", part{"more": `(global (mut i32) (i32.const 0))
+		(func (global.set 1 (i32.const 0x7fffffff)))`}},
+	{"local-of-host", "module", "names 1 of 1", part{"more": `(func (param i32) (local.set 1 (i32.const 1)))`}},
+	{"no-such-function", "module", "names 99 of", part{"more": `(func (call 99))`}},
+
+	{"atomic", "instruction", "0xfe", part{"more": `(func (atomic.fence))`}},
+	{"tail-call", "instruction", "0x12", part{"more": `(func $f (return_call $f))`}},
+	{"reference", "instruction", "0xd0", part{"more": `(func (drop (ref.null func)))`}},
+	{"table-set", "instruction", "0x25", part{"more": `(table 1 funcref)
+		(func (table.set 0 (i32.const 0) (table.get 0 (i32.const 0))))`}},
+	{"table-grow", "instruction", "0xfc0f", part{"more": `(table 1 funcref)
+		(func (param funcref) (drop (table.grow 0 (local.get 0) (i32.const 1))))`}},
+	{"try", "instruction", "0x6", part{"more": `(func (try (do)))`}},
+	{"second-memory", "memory", "2 memories", part{"more": `(memory 1)`}},
+
+	{"no-memory", "memory", "0 memories", part{"memory": ``, "encode": `
+		(func (export "encase_encode") (param i32) (result i64) (i64.const 0))`, "frame_len": ``, "decode": `
+		(func (export "encase_decode") (param i32) (result i64) (i64.const 0))`}},
+	{"much-memory", "memory", "17 pages", part{"memory": `(memory (export "memory") 17)`}},
+	{"shared-memory", "module", "kind 3", part{"memory": `(memory (export "memory") 2 2 shared)`}},
+	{"memory-max", "module", "larger at the start", part{"memory": `(memory (export "memory") 2 1)`}},
+	{"memory-hidden", "exports", `no memory called "memory"`, part{"memory": `(memory (export "mem") 2)`}},
+	{"data-outside", "start", "out of bounds", part{"more": `(data (i32.const 131071) "ab")`}},
+
+	{"long-table", "table", "1025 elements", part{"more": `(table 1025 funcref)`}},
+	{"two-tables", "table", "2 tables", part{"more": `(table 1 funcref) (table 1 funcref)`}},
+	{"extern-table", "table", "not one of functions", part{"more": `(table 1 externref)`}},
+	{"passive-elements", "table", "elements of kind 1", part{"more": `(table 1 funcref) (elem func $encode)`}},
+
+	{"no-decode", "exports", "no encase_decode", part{"decode": ``}},
+	{"decode-is-memory", "exports", "encase_decode is no function", part{"decode": `(export "encase_decode" (memory 0))`}},
+	{"encode-type", "exports", "encase_encode is a function of another type", part{"encode": `
+		(func (export "encase_encode") (param i32) (result i32) (i32.const 0))`}},
+	{"init-type", "exports", "encase_init", part{"more": `(func (export "encase_init"))`}},
+	{"frame-len-type", "exports", "encase_frame_len", part{"frame_len": `
+		(func $frame_len (param i32) (result i32) (i32.const 0))
+		(func (export "encase_frame_len") (param i32 i32) (result i32) (i32.const 0))`}},
+	{"now-mutable", "exports", "encase_now", part{"more": `(global (export "encase_now") (mut i32) (i32.const 0))`}},
+	{"random-wide", "exports", "encase_random", part{"more": `(global (export "encase_random") i64 (i64.const 0))`}},
+	{"name-of-host", "exports", `"encase:steps"`, part{"more": `(global (export "encase:steps") i32 (i32.const 0))`}},
+
+	{"start-traps", "start", "unreachable", part{"more": `(func $s (unreachable)) (start $s)`}},
+	{"start-loops", "start", "unreachable", part{"more": `(func $s ` + spin + `) (start $s)`}},
+	{"initialize-loops", "start", "unreachable", part{"more": `(func (export "_initialize") ` + spin + `)`}},
+	{"init-negative", "start", "encase_init returns -1", part{"more": `
+		(func (export "encase_init") (param i32 i32 i32) (result i32) (i32.const -1))`}},
+	{"init-verbose", "start", "encase_init returns 1025", part{"more": `
+		(func (export "encase_init") (param i32 i32 i32) (result i32) (i32.const 1025))`}},
+
+	{"abi-2", "abi", "encase_abi returns 2", part{"abi": `(func (export "encase_abi") (result i32) (i32.const 2))`}},
+
+	{"buffer-outside", "buffer", "131072", part{"buffer": `
+		(func (export "encase_buffer") (result i32) (i32.const 130049))`}},
+	{"buffer-negative", "buffer", "4294967295", part{"buffer": `
+		(func (export "encase_buffer") (result i32) (i32.const -1))`}},
+	{"buffer-short", "buffer", "it has 65536 bytes", part{"buffer": `
+		(func (export "encase_buffer") (result i32) (i32.const 65536))`}},
+	{"random-outside", "buffer", "encase_random", part{"more": `
+		(global (export "encase_random") i32 (i32.const 131041))`}},
+
+	{"max-none", "limits", "encase_limits(2) is 0", part{"limits": limited(2, 0, 0)}},
+	{"head-negative", "limits", "encase_limits(0) is -1", part{"limits": limited(-1, 0, 10)}},
+	{"tail-huge", "limits", "encase_limits(1) is 65537", part{"limits": limited(2, 65537, 10)}},
+	{"max-huge", "limits", "encase_limits(2) is 16777217", part{"limits": limited(2, 0, 1<<24+1)}},
+	{"lenient-number", "limits", "encase_limits(5) is 2", part{"limits": limited(2, 0, 10, 0, 0, 2)}},
+	{"window-tail", "limits", "a tail of 1", part{"limits": limited(2, 1, 10, 2)}},
+	{"limits-random", "limits", "Tail:1", part{"more": `(global (export "encase_random") i32 (i32.const 131000))`,
+		"limits": `(func (export "encase_limits") (param i32) (result i32)
+			(if (i32.eq (local.get 0) (i32.const 0)) (then (return (i32.const 2))))
+			(if (i32.eq (local.get 0) (i32.const 1)) (then (return (global.get $tail))))
+			(if (i32.eq (local.get 0) (i32.const 2)) (then (return (i32.const 100)))) (i32.const 0))
+			(global $tail (mut i32) (i32.const 0))
+			(func (export "encase_init") (param i32 i32 i32) (result i32)
+				(global.set $tail (i32.lt_u (i32.load8_u (i32.const 131000)) (i32.const 16))) (i32.const 0))`}},
+	{"limits-of-direction", "limits", "its peer decodes with", part{"limits": `
+		(func (export "encase_limits") (param i32) (result i32)
+			(if (i32.eqz (local.get 0)) (then (return (global.get $head))))
+			(if (i32.eq (local.get 0) (i32.const 2)) (then (return (i32.const 100)))) (i32.const 0))
+		(global $head (mut i32) (i32.const 0))
+		(func (export "encase_init") (param i32 i32 i32) (result i32)
+			(global.set $head (i32.add (i32.const 2) (local.get 1))) (i32.const 0))`}},
+
+	{"abi-loops", "steps", "encase_abi does not end", part{"abi": `(func (export "encase_abi") (result i32) ` + spin + `)`}},
+	{"encode-loops", "steps", "encase_encode does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param i32) (result i64) ` + spin + `)`}},
+	{"decode-loops", "steps", "encase_decode does not end", part{"decode": `
+		(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(if (i32.eq (i32.load8_u (i32.const 16)) (i32.const 0xff)) (then ` + spin + `))` + decode + `)`}},
+	{"frame-len-loops", "steps", "does not end", part{"frame_len": `
+		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32) (local i32)
+			(block $out (loop $l (br_table $l $out $l (local.get 1)))) (i32.const 0))`}},
+	{"nested-loops", "steps", "does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (local i32 i32)
+			(loop $a (local.set 1 (i32.const 0))
+				(loop $b (br_if $b (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 99999))))
+				(br_if $a (i32.lt_u (local.tee 2 (i32.add (local.get 2) (i32.const 1))) (i32.const 99999))))
+			(i64.const 0))`}},
+	{"loop-with-parameters", "steps", "does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(i64.const 1) (loop $l (param i64) (result i64) (i64.const 1) (i64.add) (br $l)))`}},
+	{"fills", "steps", "does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(loop $l ` + strings.Repeat(`(memory.fill (i32.const 0) (i32.const 1) (i32.const 131072))`, 70) + ` (br $l)) (unreachable))`}},
+	{"copies", "steps", "does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(loop $l ` + strings.Repeat(`(memory.copy (i32.const 0) (i32.const 1) (i32.const 131071))`, 70) + ` (br $l)) (unreachable))`}},
+	{"calls", "steps", "does not end", part{"more": `
+		(func $a (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+		(func $b (param i32) (result i32) (call $a (call $a (call $a (call $a (local.get 0))))))
+		(func $c (param i32) (result i32) (call $b (call $b (call $b (call $b (call $b (call $b (local.get 0))))))))
+		` + powers("c", 9), "encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.extend_i32_u (call $c9 (i32.const 0))))`}},
+	{"slow", "steps", "together", part{"decode": `
+		(func $decode (export "encase_decode") (param $n i32) (result i64) (local i32)
+			(loop $l (br_if $l (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 1000000))))` +
+		decode + `)`}},
+
+	{"recursion", "stack", "encase_encode calls too deep", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (call $encode (local.get $n)))`}},
+	{"indirect-recursion", "stack", "encase_encode calls too deep", part{"encode": `
+		(type $t (func (param i32) (result i64))) (table 1 funcref) (elem (i32.const 0) func $encode)
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(call_indirect (type $t) (local.get $n) (i32.const 0)))`}},
+
+	{"traps", "trap", "encase_decode: unreachable", part{"decode": `
+		(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(if (i32.lt_u (local.get $n) (i32.const 2)) (then (unreachable)))` + decode + `)`}},
+	{"divides", "trap", "integer divide by zero", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(i64.div_u (i64.const 1) (i64.extend_i32_u (local.get $n))))`}},
+	{"reads-outside", "trap", "out of bounds memory access", part{"frame_len": `
+		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32) (i32.load (i32.const 131070)))`}},
+	{"grows", "trap", "out of bounds memory access", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(drop (memory.grow (i32.const 1))) (i32.store (i32.const 131072) (i32.const 1)) (i64.const 0))`}},
+
+	{"encode-malformed", "code", "encase_encode returns -1", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.const -1))`}},
+	{"decode-too-large", "code", "encase_decode returns -2", part{"decode": `
+		(func (export "encase_decode") (param $n i32) (result i64) (i64.const -2))`}},
+	{"encode-code", "code", "encase_encode returns -9223372036854775808", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.const 0x8000000000000000))`}},
+	{"frame-len-code", "code", "encase_frame_len returns -2", part{"frame_len": `
+		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32) (i32.const -2))`}},
+
+	{"encode-long", "range", "returns bytes 0 to 4 of 3", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(i64.add (i64.extend_i32_u (local.get $n)) (i64.const 3)))`}},
+	{"encode-far", "range", "encase_encode returns bytes 2147483647", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.const 0x7fffffffffffffff))`}},
+	{"decode-long", "range", "encase_decode returns bytes", part{"decode": `
+		(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(i64.add (i64.extend_i32_u (local.get $n)) (i64.const 0x200000000)))`}},
+	{"frame-len-long", "range", "encase_frame_len returns 65538, the longest frame has 65537 bytes", part{"frame_len": `
+		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32)
+			(if (i32.lt_u (local.get $n) (i32.const 2)) (then (return (i32.const 0))))
+			(i32.add (i32.const 3) (i32.or (i32.shl (i32.load8_u (i32.const 16)) (i32.const 8)) (i32.load8_u (i32.const 17)))))`}},
+	{"window-end", "range", "an end at", part{"limits": limited(2, 0, 65535, 2, 2), "encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.extend_i32_u (local.get $n)))`}},
+	{"window-offset", "range", "with a window from 0 to 2", part{"limits": limited(2, 0, 65535, 2, 2), "decode": `
+		(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(if (i32.lt_u (local.get $n) (i32.const 3)) (then (return (i64.const -1))))
+			(i64.add (i64.extend_i32_u (local.get $n)) (i64.const 0x2fffffffd)))`}},
+
+	{"spoils", "codec", "RoundTrip", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64)
+			(i32.store8 (i32.const 16) (i32.shr_u (local.get $n) (i32.const 8)))
+			(i32.store8 (i32.const 17) (local.get $n)) (i32.store8 (i32.const 18) (i32.const 7))
+			(i64.add (i64.extend_i32_u (local.get $n)) (i64.const 2)))`}},
+	{"lenient-in-secret", "codec", "Canonical", part{"limits": limited(2, 0, 255, 0, 2), "frame_len": `
+		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32)
+			(if (i32.lt_u (local.get $n) (i32.const 2)) (then (return (i32.const 0))))
+			(i32.add (i32.const 2) (i32.load8_u (i32.const 17))))`}},
+	{"counts-datagrams", "codec", "Lossy", part{"frame_len": ``, "decode": `
+		(global $count (mut i32) (i32.const 0))
+		(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(if (i32.lt_u (local.get $n) (i32.const 2)) (then (return (i64.const -1))))
+			(global.set $count (i32.add (global.get $count) (i32.const 1)))
+			(if (i32.gt_u (global.get $count) (i32.const 9)) (then (return (i64.const -1))))
+			(i64.add (i64.extend_i32_u (local.get $n)) (i64.const 0x1fffffffe)))`}},
+}
+
+func limited(values ...int) string {
+	return `(func (export "encase_limits") (param i32) (result i32)` + limits(values...) + `)`
+}
+
+// powers returns functions called after name, 1 to n, each of which calls the one before eight times.
+func powers(name string, n int) string {
+	text := ""
+	for i := range n {
+		before := "$" + name
+		if i > 0 {
+			before += string(rune('0' + i))
+		}
+		text += `(func $` + name + string(rune('1'+i)) + ` (param i32) (result i32) ` + strings.Repeat(`(call `+before+` `, 8) +
+			`(local.get 0)` + strings.Repeat(`)`, 8) + ")\n"
+	}
+	return text
+}
+
+// texts returns the text of every module that is written so, by name.
+func texts() map[string]string {
+	all := map[string]string{"right": wat(nil)}
+	for _, b := range broken {
+		all[b.name] = wat(b.parts)
+	}
+	for name, parts := range sleepers {
+		all[name] = wat(parts)
+	}
+	return all
+}
+
+// A plugin that breaks a rule is refused for it, in bounded time, with the explanation of the rule.
+func TestBroken(t *testing.T) {
+	modules := modules(t)
+	seen := map[string]bool{"size": true} // by TestMalformedFiles
+	for _, b := range broken {
+		t.Run(b.name, func(t *testing.T) {
+			seen[b.rule] = true
+			start := time.Now()
+			_, err := wasm.New(b.name, modules[b.name], "")
+			if spent := time.Since(start); spent > 3*time.Second {
+				t.Errorf("it takes %v", spent)
+			}
+			checkFault(t, err, b.name, b.rule, b.why)
+		})
+	}
+	for rule := range wasm.Rules() {
+		if !seen[rule] {
+			t.Errorf("no plugin breaks %s", rule)
+		}
+	}
+}
+
+// checkFault checks that err is a Fault, complete and fit to be shown.
+func checkFault(t *testing.T, err error, file, rule, why string) {
+	t.Helper()
+	var f *wasm.Fault
+	if !errors.As(err, &f) || errors.Is(err, frame.ErrMalformed) && rule != "codec" {
+		t.Fatalf("got %v, want a *Fault that is not the peer's", err)
+	}
+	if f.File != file || f.Rule != rule || f.Contract == "" || f.Contract != wasm.Rules()[rule] || f.Err == nil {
+		t.Errorf("the fault is %+v, want one of %s against %s", f, file, rule)
+	}
+	text := f.Error()
+	if !strings.Contains(f.Err.Error(), why) || !strings.HasSuffix(text, "\n\tthe rule: "+f.Contract) {
+		t.Errorf("the error says %q, want %q", text, why)
+	}
+}
+
+// The parts of right make a right plugin: what is wrong with the broken ones is what they have of their own.
+func TestRight(t *testing.T) {
+	if _, err := wasm.New("right", modules(t)["right"], ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is no module, or one that no text can say, is refused before the runtime sees it.
+func TestMalformedFiles(t *testing.T) {
+	section := func(id byte, content ...byte) []byte {
+		return append([]byte{id, byte(len(content)) | 0x80, byte(len(content) >> 7)}, content...)
+	}
+	file := func(sections ...[]byte) []byte {
+		return append([]byte("\x00asm\x01\x00\x00\x00"), bytes.Join(sections, nil)...)
+	}
+	types, function, memory := section(1, 1, 0x60, 0, 0), section(3, 1, 0), section(5, 1, 0, 1)
+	many := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
+	code := func(body ...byte) []byte {
+		p := append([]byte{1, byte(len(body)&0x7f) | 0x80, byte(len(body)>>7&0x7f) | 0x80, byte(len(body) >> 14)}, body...)
+		n := len(p)
+		return append([]byte{10, byte(n&0x7f) | 0x80, byte(n>>7&0x7f) | 0x80, byte(n >> 14)}, p...)
+	}
+	for _, c := range []struct {
+		name, rule, why string
+		file            []byte
+	}{
+		{"empty", "module", "does not begin", nil},
+		{"text", "module", "does not begin", []byte("(module)")},
+		{"elf", "module", "does not begin", []byte("\x7fELF\x02\x01\x01\x00")},
+		{"component", "module", "does not begin", []byte("\x00asm\x0d\x00\x01\x00")},
+		{"long file", "size", "1048576 bytes", make([]byte, 1<<20+1)},
+		{"cut section", "module", "more elements", append(file(), 1, 5, 0)},
+		{"section twice", "module", "out of order", file(types, types)},
+		{"sections in another order", "module", "out of order", file(function, types)},
+		{"unknown section", "module", "section 77", file(section(77))},
+		{"bytes behind", "module", "1 bytes are too many", file(section(1, 1, 0x60, 0, 0, 0), memory)},
+		{"many imports", "module", "more elements", file(section(2, many...))},
+		{"many types", "module", "more elements", file(section(1, many...))},
+		{"many parameters", "module", "more elements", file(section(1, append([]byte{1, 0x60}, many...)...))},
+		{"many functions", "module", "more elements", file(types, section(3, many...))},
+		{"many globals", "module", "more elements", file(types, memory, section(6, many...))},
+		{"many exports", "module", "more elements", file(types, memory, section(7, many...))},
+		{"long name", "module", "more elements", file(types, memory, section(7, append([]byte{1}, many...)...))},
+		{"many elements", "module", "more elements", file(types, memory, section(9, append([]byte{1, 0, 0x41, 0, 0x0b}, many...)...))},
+		{"much data", "module", "more elements", file(types, memory, section(11, append([]byte{1, 1}, many...)...))},
+		{"no bodies", "module", "1 functions have 0 bodies", file(types, function, memory, section(10, 0))},
+		{"no type", "module", "type 7 of 1", file(types, section(3, 1, 7), memory)},
+		{"number too long", "module", "longer than its type", file(section(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0))},
+		{"many locals", "size", "4294967295 parameters and locals", file(types, function, memory,
+			code(append(append([]byte{1}, many...), 0x7f, 0x0b)...))},
+		{"more locals than a number holds", "size", "8589934590", file(types, function, memory,
+			code(append(append(append(append([]byte{2}, many...), 0x7f), many...), 0x7f, 0x0b)...))},
+		{"long function", "size", "a function has 70002 bytes", file(types, function, memory,
+			code(append(bytes.Repeat([]byte{1}, 70001), 0x0b)...))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := wasm.New(c.name, c.file, "")
+			checkFault(t, err, c.name, c.rule, c.why)
+		})
+	}
+	// These are found when the code is read, behind the exports.
+	base := modules(t)["right"]
+	for _, c := range []struct {
+		name, why string
+		old, new  []byte
+	}{
+		{"code that does not end", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 1, 0x41}},
+		{"code behind the end", "follows its end", []byte{0x41, 16, 0x0b}, []byte{0x0b, 0, 0x0b}},
+		{"long immediate", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 0x81, 0x8b}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := wasm.New(c.name, bytes.Replace(base, c.old, c.new, 1), "")
+			checkFault(t, err, c.name, "module", c.why)
+		})
+	}
+}
+
+// sleepers pass every check, and break a rule when a frame with a certain byte comes.
+var sleepers = func() map[string]part {
+	all := map[string]part{}
+	for name, does := range map[string]string{
+		"sleeper-loops": spin,
+		"sleeper-traps": `(unreachable)`,
+		"sleeper-lies":  `(return (i64.const 0xffffffff))`,
+		"sleeper-says":  `(return (i64.const -7))`,
+	} {
+		all[name] = part{"decode": `(func $decode (export "encase_decode") (param $n i32) (result i64)
+			(if (i64.eq (i64.load (i32.const 18)) (i64.const 0x7065656c73206f67)) (then ` + does + `))` + decode + `)`}
+	}
+	return all
+}()
+
+// A fault that shows later ends the connection in which it does, at once and for good, and no other.
+func TestFaultAtWork(t *testing.T) {
+	modules := modules(t)
+	for name, rule := range map[string]string{
+		"sleeper-loops": "steps", "sleeper-traps": "trap", "sleeper-lies": "range", "sleeper-says": "code",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := wasm.New(name, modules[name], "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, other := machine(t, p, frame.Client), machine(t, p, frame.Client)
+			good, bad := []byte("\x00\x05hello"), []byte("\x00\x08go sleep")
+			for _, m := range []frame.Machine{one, other} {
+				if got, err := recv(m, good); err != nil || string(got) != "hello" {
+					t.Fatalf("%q, %v", got, err)
+				}
+			}
+			start := time.Now()
+			_, err = recv(one, bad)
+			t.Logf("%v: %v", time.Since(start), err)
+			checkFault(t, err, name, rule, "")
+			if _, again := recv(one, good); again != err {
+				t.Errorf("afterwards the same connection says %v", again)
+			}
+			if _, again := one.(frame.Delimiter).FrameLen(good); again != err {
+				t.Errorf("afterwards FrameLen says %v", again)
+			}
+			if got, err := recv(other, good); err != nil || string(got) != "hello" {
+				t.Errorf("the other connection: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func machine(t testing.TB, p *wasm.Plugin, role frame.Role) frame.Machine {
+	t.Helper()
+	m, err := p.Maker()(role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// recv returns the payload of a frame.
+func recv(m frame.Machine, f []byte) ([]byte, error) {
+	ev, err := m.Recv(nil, frame.NewBuf(0, f, 0))
+	if err != nil || len(ev) == 0 {
+		return nil, err
+	}
+	return ev[0].Buf.Bytes(), nil
+}
+
+// What a plugin says to options that it refuses is the operator's to read; it is no fault of the plugin.
+func TestOptions(t *testing.T) {
+	var f *wasm.Fault
+	for arg, want := range map[string]string{
+		"@veil":                              `wasm: @veil refuses the options "": "allowed: key=HEX, 1 to 8 bytes`,
+		"@veil,key=0":                        `refuses the options "key=0"`,
+		"@veil,key=0x":                       `refuses the options "key=0x"`,
+		"@veil,key=001122334455667788":       `refuses`,
+		"@length16,max=3":                    `wasm: @length16 takes no options`,
+		"@veil," + strings.Repeat("k", 2000): `too long`,
+		"@none":                              `no sample is called "none" (have length16, stamp, veil;`,
+		"":                                   `no module is named`,
+		"/no/such/file.wasm":                 `cannot read the module`,
+	} {
+		_, err := wasm.Parse(arg)
+		if err == nil || !strings.Contains(err.Error(), want) || errors.As(err, &f) {
+			t.Errorf("Parse(%.40q): %v, want an error with %q", arg, err, want)
+		}
+	}
+	if _, err := wasm.Parse("@veil,key=0123456789abcdef"); err != nil {
+		t.Error(err)
+	}
+}
