@@ -14,8 +14,8 @@ import (
 // Detach ends the use of TLS in the middle of a stream and returns the stream underneath, for the few protocols that go
 // on in clear: MS-TDS where only the login is encrypted, FTP after CCC. The first byte to be read from it is the one
 // behind the last record that was read; all that was written has left before, for which Detach waits at most
-// Config.Linger. Nothing says goodbye: where the protocol wants close_notify, call CloseWrite, or Read until io.EOF,
-// before.
+// Config.Linger. Deadlines stay as they were set. Nothing says goodbye: where the protocol wants close_notify, call
+// CloseWrite, or Read until io.EOF, before.
 //
 // From here on nothing is protected: whoever is on the path reads, changes and ends what follows. That is why it takes
 // a call and a net.Conn of another type to get there, and no codec can do it by itself.
@@ -46,7 +46,9 @@ func (c *Conn) Detach() (net.Conn, error) {
 	c.cancel(net.ErrClosed)
 	c.eng.Abort(net.ErrClosed)
 	c.out.abandon(net.ErrClosed)
-	return bytes.bare(), c.carrier.SetReadDeadline(time.Time{})
+	bare := bytes.bare()
+	bare.SetWriteDeadline(c.writeDeadline.time()) // where there are none, it was the Conn that had them
+	return bare, bare.SetReadDeadline(c.readDeadline.time())
 }
 
 // detachable returns the stream, or why it cannot be had.

@@ -158,6 +158,24 @@ func TestDetachUnsent(t *testing.T) {
 	exchange(t, c, s)
 }
 
+// TestDetachKeepsDeadlines: a stranger who was given until a certain time has no longer than that in clear.
+func TestDetachKeepsDeadlines(t *testing.T) {
+	client, server := wrapConfigs(t, "")
+	a, b := net.Pipe()
+	c, s := connect(t, a, b, client, server)
+	shake(t, c, s)
+	s.SetDeadline(time.Now().Add(50 * time.Millisecond))
+	bare, err := s.Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	_, err = bare.Read(make([]byte, 1))
+	wantErr(t, "Read", err, os.ErrDeadlineExceeded)
+	_, err = bare.Write(make([]byte, 1))
+	wantErr(t, "Write", err, os.ErrDeadlineExceeded)
+}
+
 // TestDetachAfterClosing goes on in clear behind the close_notify of both ends, as FTP does after CCC.
 func TestDetachAfterClosing(t *testing.T) {
 	client, server := wrapConfigs(t, "")
