@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"math/big"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -41,15 +43,28 @@ func TestOpenSSL(t *testing.T) {
 }
 
 func runScripts(t *testing.T, dir string) {
+	capture := capture(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
-		Setup:               func(env *testscript.Env) error { return identities(env.WorkDir) },
+		Setup: func(env *testscript.Env) error {
+			return errors.Join(identities(env.WorkDir), os.WriteFile(filepath.Join(env.WorkDir, "tls.pcap"), capture, 0o644))
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
 			"await": await,
 		},
 	})
+}
+
+// capture returns a capture of TLS 1.3 in frames of length:16be.
+func capture(t *testing.T) []byte {
+	var framed []tsharktest.Message
+	for _, m := range tsharktest.Handshake(t, tls.VersionTLS13) {
+		m.Data = append(binary.BigEndian.AppendUint16(nil, uint16(len(m.Data))), m.Data...)
+		framed = append(framed, m)
+	}
+	return tsharktest.Conversation(4433, framed...).File()
 }
 
 // exits runs a program and compares its exit status: exits STATUS PROGRAM ARG...

@@ -22,7 +22,7 @@ func (in *inspector) newConn(carrier string, ends [2]string) *conn {
 	c := &conn{in: in, number: in.sum.Connections, carrier: carrier, ends: ends}
 	known := new(agreement)
 	for role := range c.lanes {
-		l := &lane{conn: c, from: frame.Role(role), records: recordReader{known: known}}
+		l := &lane{conn: c, from: frame.Role(role), records: RecordReader{known: known}}
 		l.begin()
 		c.lanes[role] = l
 	}
@@ -36,7 +36,7 @@ type lane struct {
 	from    frame.Role
 	machine frame.Machine
 	delim   frame.Delimiter // nil: frames cannot be told apart in a stream
-	records recordReader
+	records RecordReader
 	events  []frame.Event // reused
 
 	// Of a stream.
@@ -156,7 +156,7 @@ func (l *lane) frame(p []byte) reading {
 	case r.side && len(r.payload) == 0:
 		e.Kind = Side
 	default:
-		e.Records = l.records.read(r.payload)
+		e.Records = l.records.Read(r.payload)
 	}
 	if e.Kind != Side {
 		e.Fields = Fields(l.in.Description, p, r.payload)

@@ -54,10 +54,10 @@ type agreement struct {
 	tls13 bool // the server has chosen TLS 1.3: change_cipher_spec means nothing, handshake records are in the clear
 }
 
-// A recordReader reads the records of one direction.
-type recordReader struct {
-	known  *agreement
-	rest   []byte // of a record that is not complete
+// A RecordReader reads the records of one direction. The zero value is ready for use.
+type RecordReader struct {
+	known  *agreement // nil: the other direction is not read
+	rest   []byte     // of a record that is not complete
 	hello  messages
 	secret bool // handshake records are encrypted
 	lost   bool // what comes is no TLS, or a part of it is missing: the next record is one that begins with a frame
@@ -79,9 +79,12 @@ func isHello(p []byte) bool {
 	return isTLS(p) && len(p) > tlsHeaderLen && p[0] == typeHandshake && (p[5] == clientHello || p[5] == serverHello)
 }
 
-// read returns the records that are complete with p, which may hold any part of a stream of TLS, or one datagram of
-// DTLS.
-func (r *recordReader) read(p []byte) []Record {
+// Read returns the records that are complete with p, which may hold any part of a stream of TLS, or one datagram of
+// DTLS. p is neither changed nor retained.
+func (r *RecordReader) Read(p []byte) []Record {
+	if r.known == nil {
+		r.known = new(agreement)
+	}
 	if r.lost && (isTLS(p) || isDTLS(p)) {
 		r.find()
 	}
@@ -110,13 +113,13 @@ func (r *recordReader) read(p []byte) []Record {
 }
 
 // lose gives up: nothing tells where the next record begins.
-func (r *recordReader) lose() { r.lost, r.rest, r.hello = true, nil, messages{} }
+func (r *RecordReader) lose() { r.lost, r.rest, r.hello = true, nil, messages{} }
 
 // find starts anew at a record.
-func (r *recordReader) find() { r.lost, r.rest, r.hello = false, nil, messages{} }
+func (r *RecordReader) find() { r.lost, r.rest, r.hello = false, nil, messages{} }
 
 // record reads a whole record.
-func (r *recordReader) record(p []byte) Record {
+func (r *RecordReader) record(p []byte) Record {
 	body := p[tlsHeaderLen:]
 	rec := Record{Type: typeNames[p[0]-typeCCS], Version: versionName(binary.BigEndian.Uint16(p[1:])), Length: len(body)}
 	r.contents(&rec, p[0], body, func() []Message { return r.hello.read(body, r.known) })
@@ -124,7 +127,7 @@ func (r *recordReader) record(p []byte) Record {
 }
 
 // contents sets what can be told of the body of a record. handshake reads it as messages.
-func (r *recordReader) contents(rec *Record, kind byte, body []byte, handshake func() []Message) {
+func (r *RecordReader) contents(rec *Record, kind byte, body []byte, handshake func() []Message) {
 	rec.Encrypted = r.secret && (!r.known.tls13 || kind == typeData) || kind == typeData || kind == typeCID
 	switch {
 	case rec.Encrypted:
@@ -143,7 +146,7 @@ func (r *recordReader) contents(rec *Record, kind byte, body []byte, handshake f
 func isUnified(p []byte) bool { return len(p) > 0 && p[0]>>5 == 1 }
 
 // datagram reads the records of one datagram.
-func (r *recordReader) datagram(p []byte) []Record {
+func (r *RecordReader) datagram(p []byte) []Record {
 	var all []Record
 	for len(p) > 0 {
 		if isUnified(p) {
@@ -162,7 +165,7 @@ func (r *recordReader) datagram(p []byte) []Record {
 	return all
 }
 
-func (r *recordReader) dtlsRecord(p []byte) Record {
+func (r *RecordReader) dtlsRecord(p []byte) Record {
 	body := p[dtlsHeaderLen:]
 	epoch := binary.BigEndian.Uint16(p[3:])
 	number := binary.BigEndian.Uint64(p[3:]) & (1<<48 - 1)

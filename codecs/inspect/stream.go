@@ -86,7 +86,7 @@ func (l *lane) stumble(err error) {
 // plain reports TLS without frames.
 func (l *lane) plain() {
 	l.skip()
-	l.emit(Event{Kind: TLS, Offset: l.offset, Length: len(l.buf), Payload: len(l.buf), Records: l.records.read(l.buf)})
+	l.emit(Event{Kind: TLS, Offset: l.offset, Length: len(l.buf), Payload: len(l.buf), Records: l.records.Read(l.buf)})
 	l.take(len(l.buf))
 }
 

@@ -16,7 +16,7 @@ import (
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "codec",
-		Short: "List and describe the codecs: what TLS can travel in",
+		Short: "Codecs, what TLS can travel in: list, make, check, measure and look into them",
 		Long: `A codec is the framing that TLS travels in: a length in front, the frames of
 another protocol, a dialogue before the first byte. It is named by a SPEC: a
 name, or a name, a colon and an argument, such as raw, length:16be or
@@ -25,12 +25,15 @@ length:32le,incl. Every command of encase that carries TLS takes a SPEC.
 A codec authenticates nothing. TLS inside protects the data; what is outside
 the TLS record is at the mercy of whoever is on the path.`,
 		Example: `  encase codec list
-  encase codec show length
-  encase codec show length:32le,incl`,
+  encase codec show length:32le,incl
+  encase codec new demo --lang desc
+  encase codec check desc:demo/demo.frame
+  encase codec inspect traffic.pcap --codec desc:demo/demo.frame`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(listCommand(), showCommand())
+	c.AddCommand(benchCommand(), checkCommand(), decodeCommand(), docCommand(), encodeCommand(), inspectCommand(),
+		listCommand(), showCommand())
 	return c
 }
 
@@ -39,8 +42,10 @@ func listCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the codecs of this program",
 		Long: `List the codecs of this program: their names, what kind of protocol they are,
-what carries their frames, and a SPEC that works as it is.`,
-		Args: cobra.NoArgs,
+what carries their frames, what they were tested against, and a SPEC that works
+as it is. All of them work as client and as server.`,
+		Example: "  encase codec list",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return list(c.OutOrStdout(), codecs.List())
 		},
@@ -51,10 +56,11 @@ func showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME|SPEC",
 		Short: "Show what a codec does: limits, room in a packet, an example",
-		Long: `Show what a codec is, how its SPEC is written, and what it costs: the bytes
-around each payload, the longest payload, and how much data is left in a packet
-of an Ethernet with an MTU of 1500 bytes, over TLS and DTLS. Then encode a real
-ClientHello with it and draw the frame.
+		Long: `Show what a codec is, how its SPEC is written, what lies where in a frame if its
+header is a fixed one, and what it costs: the bytes around each payload, the
+longest payload, and how much data is left in a packet where the MTU is 1500 or
+1280 bytes, over TLS and DTLS. Then encode a real ClientHello with it and draw
+the frame.
 
 For a NAME without an argument the codec's own example is shown.`,
 		Example: `  encase codec show length

@@ -10,7 +10,7 @@ import (
 	"github.com/encase-tls/encase/codecs"
 )
 
-// list writes a table of the codecs, with summary and example below each.
+// list writes a table of the codecs. Below each are its summary, what it was tested against, and an example.
 func list(w io.Writer, all []codecs.Info) error {
 	show := terminal.Of(w)
 	name, class := len("NAME"), len("CLASS")
@@ -21,7 +21,11 @@ func list(w io.Writer, all []codecs.Info) error {
 	fmt.Fprintf(&b, "%-*s  %-*s  %s\n", name, "NAME", class, "CLASS", "CARRIERS")
 	for _, c := range all {
 		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", name, c.Name, class, c.Class, c.Carriers)
-		for _, line := range terminal.Wrap(c.Summary, show.Columns()-name-2) {
+		about := terminal.Wrap(c.Summary, show.Columns()-name-2)
+		if c.Tested != "" {
+			about = append(about, terminal.Wrap("tested against "+c.Tested, show.Columns()-name-2)...)
+		}
+		for _, line := range about {
 			fmt.Fprintf(&b, "%*s  %s\n", name, "", line)
 		}
 		fmt.Fprintf(&b, "%*s  e.g. %s\n", name, "", cmp.Or(c.Example, c.Name))

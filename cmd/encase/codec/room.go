@@ -13,7 +13,13 @@ import (
 
 // What is taken away from the data in a packet of Ethernet.
 const (
-	mtu     = 1500
+	ethernetMTU = 1500
+
+	// leastMTU is what every link bears that IPv6 runs over, and what tunnels leave in the end.
+	//
+	// https://www.rfc-editor.org/rfc/rfc8200#section-5
+	leastMTU = 1280
+
 	ipv4Len = 20
 	ipv6Len = 40
 	tcpLen  = 20 // without options
@@ -29,15 +35,17 @@ const (
 	dtls12Len = 13 + 8 + 16
 )
 
-// room tells how much data is left in a packet.
-func (d *description) room(l frame.Limits) (rows []terminal.Row) {
+// room tells how much data is left in a packet of mtu bytes.
+func (d *description) room(l frame.Limits, mtu int) (rows []terminal.Row) {
 	add := func(name string, size, record int) {
 		rows = append(rows, terminal.Row{Name: name, Text: d.packet(l, size, record)})
 	}
 	if d.info.Carriers&codecs.Stream != 0 {
 		add("TLS 1.3, TCP, IPv4", mtu-ipv4Len-tcpLen, tls13Len)
 		add("TLS 1.3, TCP, IPv6", mtu-ipv6Len-tcpLen, tls13Len)
-		rows = append(rows, terminal.Row{Name: "TLS 1.3, in bulk", Text: d.bulk(l)})
+		if mtu == ethernetMTU {
+			rows = append(rows, terminal.Row{Name: "TLS 1.3, in bulk", Text: d.bulk(l)})
+		}
 	}
 	if d.info.Carriers&codecs.Datagram != 0 {
 		add("DTLS 1.2, UDP, IPv4", mtu-ipv4Len-udpLen, dtls12Len)

@@ -34,7 +34,7 @@ func TestRoom(t *testing.T) {
 	if !ok || !f.varies || f.len < 1440+3 || f.len > 1440+20 {
 		t.Errorf("1440 bytes take %+v, %v", f, ok)
 	}
-	rows := d.room(doubling{}.Limits())
+	rows := d.room(doubling{}.Limits(), ethernetMTU)
 	if len(rows) != 3 || !strings.HasPrefix(rows[0].Text, "1460 - about ") {
 		t.Errorf("%q", rows)
 	}

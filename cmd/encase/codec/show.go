@@ -7,6 +7,7 @@ import (
 
 	"github.com/encase-tls/encase/cmd/encase/terminal"
 	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/codecs/inspect"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
@@ -28,11 +29,20 @@ func (d *description) show(w io.Writer, t terminal.Terminal) error {
 	if err != nil {
 		return err
 	}
+	known, err := inspect.Describe(d.spec)
+	if err != nil {
+		return err
+	}
+	d.learn(known)
 	p := page{out: w, show: t}
 	p.rows(d.spec, d.about(client))
 	p.text("How a SPEC is written", d.syntax())
+	if known != nil {
+		p.text("A frame", strings.TrimRight(known.Diagram()+"\n"+known.Beside, "\n"))
+	}
 	p.rows("Limits", limits(client.Limits(), server.Limits()))
-	p.rows("Over Ethernet, MTU 1500", d.room(client.Limits()))
+	p.rows("Over Ethernet, MTU 1500", d.room(client.Limits(), ethernetMTU))
+	p.rows("Where the MTU is 1280", d.room(client.Limits(), leastMTU))
 	if p.err == nil {
 		p.err = d.example(&p)
 	}
@@ -102,7 +112,9 @@ func (p *page) rows(heading string, rows []terminal.Row) {
 // text writes lines as they are.
 func (p *page) text(heading, s string) {
 	p.heading(heading)
-	p.write("  " + strings.ReplaceAll(s, "\n", "\n  ") + "\n")
+	for line := range strings.Lines(s) {
+		p.write(strings.TrimRight("  "+line, " \n") + "\n")
+	}
 }
 
 func (p *page) write(s string) {
