@@ -22,6 +22,10 @@ type Config struct {
 
 	// Peer names the peer for the session cache of a client that has no ServerName. Two peers must not share a name.
 	Peer string
+
+	// MTU bounds what Flush returns of a handshake over datagrams, in bytes; 0 leaves it to the stack. A stack with a
+	// bound of its own takes the lesser.
+	MTU int
 }
 
 // A Maker makes engines that share a configuration. It is safe for concurrent use.

@@ -30,7 +30,8 @@ type Options struct {
 	// PSKIdentity is a client's identity, and a server's hint.
 	PSKIdentity []byte
 
-	// MTU is the longest datagram, in bytes, of the handshake: 256 to 8192; 0 is 1200. It does not limit messages.
+	// MTU is the longest datagram, in bytes, of the handshake: 256 to 8192; 0 is that of bio.Config, and if there is
+	// none, 1200. It does not limit messages.
 	MTU int
 	// FlightInterval is the time after which an unanswered flight is sent again; it doubles every time. 0 is a second.
 	FlightInterval time.Duration
@@ -87,13 +88,14 @@ func settle(cfg *bio.Config, opts Options) (*settings, error) {
 		return nil, errors.New("dtls: New needs Config.TLS, or Options.PSK")
 	}
 	s := &settings{Options: opts, tls: cfg.TLS, peer: cfg.Peer}
+	s.bound(cfg.MTU)
 	if s.tls == nil {
 		s.tls = &tls.Config{}
 	}
 	if cfg.ChooseLate {
 		return nil, errors.New("dtls: Config.ChooseLate: this stack cannot pause after the ClientHello")
 	}
-	if err := errors.Join(refused(s.tls), opts.refused(), s.conflicts()); err != nil {
+	if err := errors.Join(refused(s.tls), s.refused(), s.conflicts()); err != nil {
 		return nil, err
 	}
 	s.defaults()
@@ -105,8 +107,17 @@ func settle(cfg *bio.Config, opts Options) (*settings, error) {
 	return s, err
 }
 
+// bound lets the handshake's datagrams be no longer than mtu, 0 for any. What is longer than this stack can use is as
+// good as none.
+func (s *settings) bound(mtu int) {
+	if s.MTU == 0 {
+		s.MTU = min(cmp.Or(mtu, defaultMTU), maxMTU)
+	} else if mtu != 0 {
+		s.MTU = min(s.MTU, mtu)
+	}
+}
+
 func (s *settings) defaults() {
-	s.MTU = cmp.Or(s.MTU, defaultMTU)
 	s.ReplayWindow = cmp.Or(s.ReplayWindow, minWindow)
 	s.FlightInterval = cmp.Or(s.FlightInterval, time.Second)
 	s.HandshakeTimeout = cmp.Or(s.HandshakeTimeout, time.Minute)
@@ -116,7 +127,7 @@ func (s *settings) defaults() {
 func (o *Options) refused() error {
 	switch {
 	case o.MTU != 0 && (o.MTU < minMTU || o.MTU > maxMTU):
-		return fmt.Errorf("dtls: Options.MTU is %d, want %d to %d", o.MTU, minMTU, maxMTU)
+		return fmt.Errorf("dtls: Options.MTU, or that of bio.Config, is %d, want %d to %d", o.MTU, minMTU, maxMTU)
 	case o.ReplayWindow != 0 && (o.ReplayWindow < minWindow || o.ReplayWindow > maxWindow ||
 		bits.OnesCount(uint(o.ReplayWindow)) != 1):
 		return fmt.Errorf("dtls: Options.ReplayWindow is %d, want a power of two from %d to %d",

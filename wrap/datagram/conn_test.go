@@ -1,0 +1,41 @@
+package datagram
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// connect returns both ends of a new connection.
+func connect(tb testing.TB, client, server *Config) (c, s *Conn) {
+	tb.Helper()
+	h := newHost(tb, server)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := Dial(ctx, "udp", h.addr().String(), client)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.Close() })
+	return c, h.accept()
+}
+
+func TestEcho(t *testing.T) {
+	client, server := configs(t, "")
+	c, s := connect(t, client, server)
+	buf := make([]byte, 100)
+	for range 3 {
+		if _, err := c.Write([]byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		n, err := s.Read(buf)
+		if err != nil || string(buf[:n]) != "ping" {
+			t.Fatal(n, err)
+		}
+		s.Write([]byte("pong"))
+		n, err = c.Read(buf)
+		if err != nil || string(buf[:n]) != "pong" {
+			t.Fatal(n, err)
+		}
+	}
+}
