@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -18,56 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/tuntest"
 )
-
-// patience bounds every wait of these tests.
-const patience = 20 * time.Second
-
-// needRoot skips a test where it cannot have a device.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Getuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root, for a network namespace and a device in it")
-}
-
-// namespace makes a network namespace for a test and returns its file.
-func namespace(t testing.TB) string {
-	t.Helper()
-	needRoot(t)
-	name := fmt.Sprintf("encase-dev-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
-	command(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { command(t, "ip", "netns", "del", name) })
-	command(t, "ip", "-n", name, "link", "set", "lo", "up")
-	return "/run/netns/" + name
-}
-
-func command(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// inside runs f in a namespace, on a thread of its own.
-func inside(t testing.TB, ns string, f func() error) {
-	t.Helper()
-	if err := inNamespace(ns, f); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // open makes a device with an address in a namespace.
 func open(t testing.TB, cfg Config) *Device {
 	t.Helper()
 	if cfg.Namespace == "" {
-		cfg.Namespace = namespace(t)
+		cfg.Namespace = tuntest.New(t).Path()
 	}
 	d, err := Open(cfg)
 	if err != nil {
@@ -81,7 +37,7 @@ func open(t testing.TB, cfg Config) *Device {
 func up(t testing.TB, ns, name string) {
 	t.Helper()
 	ip := func(args ...string) {
-		command(t, "ip", append([]string{"-n", strings.TrimPrefix(ns, "/run/netns/")}, args...)...)
+		tuntest.Command(t, "ip", append([]string{"-n", strings.TrimPrefix(ns, "/run/netns/")}, args...)...)
 	}
 	ip("addr", "add", "10.77.0.1/24", "dev", name)
 	ip("addr", "add", "fd77::1/64", "dev", name, "nodad")
@@ -158,8 +114,8 @@ func TestTCPThroughTheKernel(t *testing.T) {
 	for _, mode := range []string{"whole", "cut", "joined", "joined, partial"} {
 		for _, addr := range []string{"10.77.0.2", "fd77::2"} {
 			t.Run(mode+"/"+addr, func(t *testing.T) {
-				ns := namespace(t)
-				d := open(t, Config{Namespace: ns})
+				ns := tuntest.New(t)
+				d := open(t, Config{Namespace: ns.Path()})
 				m := &mirror{d: d, mode: mode, kinds: map[packet.Kind]int{}}
 				ended := make(chan error, 1)
 				go func() { ended <- m.run() }()
@@ -182,20 +138,20 @@ func TestTCPThroughTheKernel(t *testing.T) {
 
 // reflect connects to addr, which the mirror makes this machine, sends n bytes there and returns how many arrive and
 // are right.
-func reflect(t *testing.T, ns, addr string, n int) (arrived int) {
+func reflect(t *testing.T, ns *tuntest.Namespace, addr string, n int) (arrived int) {
 	t.Helper()
 	var l net.Listener
 	var c net.Conn
-	inside(t, ns, func() (err error) {
+	ns.Do(func() (err error) {
 		if l, err = net.Listen("tcp", net.JoinHostPort("", "7777")); err != nil {
 			return err
 		}
-		c, err = net.DialTimeout("tcp", net.JoinHostPort(addr, "7777"), patience)
+		c, err = net.DialTimeout("tcp", net.JoinHostPort(addr, "7777"), tuntest.Patience)
 		return err
 	})
 	defer l.Close()
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(tuntest.Patience))
 	go func() {
 		block := make([]byte, 1<<16)
 		for i := range block {
@@ -213,7 +169,7 @@ func reflect(t *testing.T, ns, addr string, n int) (arrived int) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.SetDeadline(time.Now().Add(patience))
+	s.SetDeadline(time.Now().Add(tuntest.Patience))
 	data, err := io.ReadAll(s)
 	if err != nil {
 		t.Error(err)
@@ -232,8 +188,8 @@ func TestUDPThroughTheKernel(t *testing.T) {
 	for _, mode := range []string{"whole", "joined", "joined, partial"} {
 		for _, addr := range []string{"10.77.0.2", "fd77::2"} {
 			t.Run(mode+"/"+addr, func(t *testing.T) {
-				ns := namespace(t)
-				d := open(t, Config{Namespace: ns})
+				ns := tuntest.New(t)
+				d := open(t, Config{Namespace: ns.Path()})
 				if !d.Offloads().UDP {
 					t.Skip("this kernel does not cut UDP for a device (Linux 6.2)")
 				}
@@ -251,10 +207,10 @@ func TestUDPThroughTheKernel(t *testing.T) {
 	}
 }
 
-func reflectUDP(t *testing.T, ns, addr string) {
+func reflectUDP(t *testing.T, ns *tuntest.Namespace, addr string) {
 	t.Helper()
 	var in, out *net.UDPConn
-	inside(t, ns, func() (err error) {
+	ns.Do(func() (err error) {
 		if in, err = net.ListenUDP("udp", &net.UDPAddr{Port: 7777}); err != nil {
 			return err
 		}
@@ -276,7 +232,7 @@ func reflectUDP(t *testing.T, ns, addr string) {
 	if _, _, err := out.WriteMsgUDP(data, oob, nil); err != nil {
 		t.Fatal(err)
 	}
-	in.SetReadDeadline(time.Now().Add(patience))
+	in.SetReadDeadline(time.Now().Add(tuntest.Patience))
 	buf := make([]byte, 2000)
 	for rest := data; len(rest) > 0; {
 		n, err := in.Read(buf)
@@ -296,11 +252,10 @@ func cmsg(n int) []byte {
 
 // A device says what is wrong, and leaves nothing behind.
 func TestOpenRefuses(t *testing.T) {
-	ns := namespace(t)
-	name := strings.TrimPrefix(ns, "/run/netns/")
-	d := open(t, Config{Namespace: ns, Name: "one"})
-	command(t, "ip", "-n", name, "tuntap", "add", "tap0", "mode", "tap")
-	command(t, "ip", "-n", name, "tuntap", "add", "many", "mode", "tun", "multi_queue")
+	ns := tuntest.New(t)
+	d := open(t, Config{Namespace: ns.Path(), Name: "one"})
+	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "tap0", "mode", "tap")
+	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "many", "mode", "tun", "multi_queue")
 	for _, c := range []struct {
 		cfg  Config
 		want string
@@ -317,7 +272,7 @@ func TestOpenRefuses(t *testing.T) {
 		{Config{Namespace: "/run/netns/no-such"}, "no such file"},
 	} {
 		if c.cfg.Namespace == "" {
-			c.cfg.Namespace = ns
+			c.cfg.Namespace = ns.Path()
 		}
 		if x, err := Open(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.cfg, err)
@@ -327,7 +282,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	d.Close()
-	again, err := Open(Config{Namespace: ns, Name: "one"})
+	again, err := Open(Config{Namespace: ns.Path(), Name: "one"})
 	if err != nil {
 		t.Fatalf("after it was closed: %v", err)
 	}
@@ -336,16 +291,15 @@ func TestOpenRefuses(t *testing.T) {
 
 // A prepared device is attached to and outlives its user, and what an earlier user has agreed to does not matter.
 func TestAttach(t *testing.T) {
-	ns := namespace(t)
-	name := strings.TrimPrefix(ns, "/run/netns/")
-	command(t, "ip", "-n", name, "tuntap", "add", "kept", "mode", "tun", "multi_queue")
-	up(t, ns, "kept")
+	ns := tuntest.New(t)
+	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "kept", "mode", "tun", "multi_queue")
+	up(t, ns.Path(), "kept")
 	for _, o := range []Offloads{{TCP: true, ECN: true, UDP: true}, {}, {TCP: true}} {
-		d, err := Open(Config{Namespace: ns, Name: "kept", Attach: true, Queues: 2, Offloads: &o})
+		d, err := Open(Config{Namespace: ns.Path(), Name: "kept", Attach: true, Queues: 2, Offloads: &o})
 		if err != nil {
 			t.Fatal(err)
 		}
-		features := command(t, "ip", "netns", "exec", name, "ethtool", "-k", "kept")
+		features := tuntest.Command(t, "ip", "netns", "exec", ns.Name, "ethtool", "-k", "kept")
 		for feature, want := range map[string]bool{"tx-tcp-segmentation": o.TCP, "tx-tcp6-segmentation": o.TCP,
 			"tx-tcp-ecn-segmentation": o.ECN, "tx-udp-segmentation": o.UDP} {
 			if strings.Contains(features, feature+": on") != want {
@@ -361,11 +315,11 @@ func TestAttach(t *testing.T) {
 
 // A read that waits ends when the device is closed, and a write to an interface that is down says so.
 func TestCloseAndDown(t *testing.T) {
-	ns := namespace(t)
-	d := open(t, Config{Namespace: ns})
+	ns := tuntest.New(t)
+	d := open(t, Config{Namespace: ns.Path()})
 	q := d.Queues()[0]
 	buf := make([]byte, Headroom+Room)
-	command(t, "ip", "-n", strings.TrimPrefix(ns, "/run/netns/"), "link", "set", d.Name(), "down")
+	tuntest.Command(t, "ip", "-n", ns.Name, "link", "set", d.Name(), "down")
 	p := icmp()
 	h, _ := packet.Parse(p)
 	err := q.Write(append(make([]byte, Headroom), p...), Headroom, &h, packet.GSO{})
@@ -391,7 +345,7 @@ func TestCloseAndDown(t *testing.T) {
 		if !errors.Is(err, os.ErrClosed) {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(tuntest.Patience):
 		t.Error("Read waits on")
 	}
 }
@@ -409,10 +363,10 @@ func icmp() []byte {
 
 // Reading into a buffer leaves what lies in front of the packet as it was.
 func TestReadKeepsWhatIsInFront(t *testing.T) {
-	ns := namespace(t)
-	d := open(t, Config{Namespace: ns})
+	ns := tuntest.New(t)
+	d := open(t, Config{Namespace: ns.Path()})
 	buf := bytes.Repeat([]byte{0xa5}, 100+Room)
-	inside(t, ns, func() error {
+	ns.Do(func() error {
 		c, err := net.Dial("udp", "10.77.0.9:9")
 		if err == nil {
 			_, err = c.Write([]byte("hello"))
@@ -436,8 +390,8 @@ func TestReadKeepsWhatIsInFront(t *testing.T) {
 }
 
 func TestNothingIsAllocated(t *testing.T) {
-	ns := namespace(t)
-	d := open(t, Config{Namespace: ns})
+	ns := tuntest.New(t)
+	d := open(t, Config{Namespace: ns.Path()})
 	q := d.Queues()[0]
 	p := icmp()
 	h, _ := packet.Parse(p)

@@ -112,3 +112,23 @@ func FinishAt(p []byte, start, offset int) error {
 	binary.NativeEndian.PutUint16(p[at:], c)
 	return nil
 }
+
+// MarkCongested sets "congestion experienced" in the IP header of a packet, which Parse has accepted, if its sender
+// understands that, and reports whether it does.
+// https://www.rfc-editor.org/rfc/rfc3168#section-5
+func MarkCongested(p []byte) bool {
+	const mask = 3
+	if p[0]>>4 == 6 {
+		if p[1]>>4&mask == 0 {
+			return false
+		}
+		p[1] |= mask << 4
+		return true
+	}
+	if p[1]&mask == 0 {
+		return false
+	}
+	p[1] |= mask
+	putHeaderChecksum(p[:int(p[0]&15)*4])
+	return true
+}

@@ -1,0 +1,133 @@
+// Package link moves packets between a TUN device and one connection, both ways, as fast as it can and no faster than
+// the connection allows.
+//
+//	device ─▶ Reader ─▶ Unit ─▶ Queue ─▶ Stream, Datagrams ─▶ connection
+//	device ◀─ Writer ◀──────────────────  Stream, Datagrams ◀─ connection
+//
+// Over a stream super-packets travel whole; over datagrams they are cut when they are sealed, and joined before they
+// are written. Whoever has a device and several connections chooses the Queue of each Unit.
+//
+// What comes from the connection is from a peer that has been authenticated, and is trusted no further: every packet
+// is parsed, its offload checked, and its source compared with what the peer may use, before the kernel sees it.
+package link
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/encase-tls/encase/tun/device"
+	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/wire"
+)
+
+// A Config says how a link treats what it moves.
+type Config struct {
+	// Allowed reports whether the peer may send packets from an address. nil: any.
+	Allowed func(source netip.Addr) bool
+	// Control is given each control message of the peer; body is valid during the call. An error ends the link. nil:
+	// control messages are refused.
+	Control func(t wire.Type, body []byte) error
+	// MTU is that of the tunnel, in bytes: TCP is told to keep to it, both ways (MSS clamping).
+	MTU int
+	// Whole says which super-packets the peer takes whole, on a stream; the others are cut for it.
+	Whole device.Offloads
+}
+
+// Stats counts what a link has moved. Packets that stand for many count once.
+type Stats struct {
+	Sent, SentBytes         uint64
+	Received, ReceivedBytes uint64
+	Spoofed                 uint64 // from addresses that the peer may not use; dropped
+	Refused                 uint64 // packets of the peer that make no sense; dropped
+	Undeliverable           uint64 // packets that the device did not take
+	DroppedFull             uint64 // packets that had no place in the queue
+	DroppedLate             uint64 // packets dropped because their flow waited too long
+	MarkedLate              uint64 // and those that got a mark instead
+}
+
+type counters struct {
+	sent, sentBytes, received, receivedBytes, spoofed, refused, undeliverable atomic.Uint64
+}
+
+func (c *counters) snapshot(q *Queue) Stats {
+	return Stats{
+		Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(), Received: c.received.Load(),
+		ReceivedBytes: c.receivedBytes.Load(), Spoofed: c.spoofed.Load(), Refused: c.refused.Load(),
+		Undeliverable: c.undeliverable.Load(),
+		DroppedFull:   q.full.Load(), DroppedLate: q.dropped.Load(), MarkedLate: q.marked.Load(),
+	}
+}
+
+// A Writer is a queue of a device that several links write to.
+type Writer struct {
+	mu sync.Mutex
+	q  *device.Queue
+}
+
+// NewWriter returns a Writer of q.
+func NewWriter(q *device.Queue) *Writer { return &Writer{q: q} }
+
+func (w *Writer) write(buf []byte, offset int, h *packet.Header, g packet.GSO) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.q.Write(buf, offset, h, g)
+}
+
+// writeAll writes what a Coalescer has joined.
+func (w *Writer) writeAll(c *packet.Coalescer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c.Flush(w.q.WriteSuper)
+}
+
+// ErrProtocol is wrapped by the error that ends a link whose peer breaks the tunnel protocol.
+var ErrProtocol = wire.ErrMalformed
+
+// receiver is what links have in common when they receive.
+type receiver struct {
+	cfg   Config
+	to    *Writer
+	stats counters
+}
+
+// admit checks a packet of the peer. What is not admitted is counted.
+func (r *receiver) admit(p []byte, g packet.GSO) (h packet.Header, ok bool) {
+	h, err := packet.Parse(p)
+	if err == nil {
+		err = g.Check(p, &h)
+	}
+	switch {
+	case err != nil:
+		r.stats.refused.Add(1)
+		return h, false
+	case r.cfg.Allowed != nil && !r.cfg.Allowed(packet.Source(p)):
+		r.stats.spoofed.Add(1)
+		return h, false
+	}
+	r.stats.received.Add(1)
+	r.stats.receivedBytes.Add(uint64(len(p)))
+	packet.ClampMSS(p, &h, r.cfg.MTU, g.Partial)
+	return h, true
+}
+
+// delivered takes in that the device took a packet, or did not: that is no fault of the connection, unless the device
+// is gone.
+func (r *receiver) delivered(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isClosed(err):
+		return err
+	}
+	r.stats.undeliverable.Add(1)
+	return nil
+}
+
+func (r *receiver) control(t wire.Type, body []byte) error {
+	if r.cfg.Control == nil {
+		return fmt.Errorf("link: %w: control messages are not wanted here, and there is a %v", ErrProtocol, t)
+	}
+	return r.cfg.Control(t, body)
+}

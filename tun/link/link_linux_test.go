@@ -1,0 +1,244 @@
+package link
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/tun/device"
+	"github.com/encase-tls/encase/tun/tuntest"
+	"github.com/encase-tls/encase/tun/wire"
+	"github.com/encase-tls/encase/wrap"
+)
+
+func TestMain(m *testing.M) {
+	frame.PoisonReleased(true)
+	os.Exit(m.Run())
+}
+
+// An end is one of the two ends of a tunnel.
+type end struct {
+	ns     *tuntest.Namespace
+	d      *device.Device
+	conn   net.Conn
+	queue  *Queue
+	stream *Stream
+	heard  atomic.Int64 // control messages
+	done   chan error
+}
+
+const tunnelMTU = 1400
+
+// newEnd makes an end in a namespace of its own with an address and a connection.
+func newEnd(t testing.TB, address string, conn net.Conn, o *device.Offloads, change func(*Config)) *end {
+	t.Helper()
+	e := &end{ns: tuntest.New(t), conn: conn, queue: NewQueue(0, 0), done: make(chan error, 3)}
+	var err error
+	if e.d, err = device.Open(device.Config{Namespace: e.ns.Path(), Offloads: o}); err != nil {
+		t.Fatal(err)
+	}
+	e.ns.IP("addr", "add", address+".1/24", "dev", e.d.Name())
+	e.ns.IP("link", "set", e.d.Name(), "up", "mtu", "1400", "txqueuelen", "1000")
+	cfg := Config{MTU: tunnelMTU, Whole: device.Offloads{TCP: true, ECN: true, UDP: true}}
+	cfg.Control = func(wire.Type, []byte) error { e.heard.Add(1); return nil }
+	if change != nil {
+		change(&cfg)
+	}
+	e.stream = NewStream(conn, e.queue, NewWriter(e.d.Queues()[0]), cfg)
+	return e
+}
+
+// start moves packets until the end of the test.
+func (e *end) start(t testing.TB) {
+	go func() {
+		r := NewReader(e.d.Queues()[0])
+		defer r.Close()
+		for {
+			u, err := r.Read()
+			if err != nil {
+				e.done <- err
+				return
+			}
+			e.queue.Push(u)
+		}
+	}()
+	go func() { e.done <- e.stream.Send() }()
+	go func() { e.done <- e.stream.Receive() }()
+	t.Cleanup(func() {
+		e.conn.Close()
+		e.queue.Close()
+		e.d.Close()
+		for range 3 {
+			err := <-e.done
+			if err != nil && err != io.EOF && !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) &&
+				!strings.Contains(err.Error(), "close") && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("a link ended with: %v", err)
+			}
+		}
+	})
+}
+
+// secure makes a TLS connection over loopback.
+func secure(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	ca, err := ephemeral.New("test CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrap.Client(wrap.Stream(near), &wrap.Config{TLS: &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}}),
+		wrap.Server(wrap.Stream(far), &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+}
+
+// tunnel makes a tunnel between two namespaces, with a route to the other end at each.
+func tunnel(t testing.TB, offloads [2]*device.Offloads, change func(*Config)) (a, b *end) {
+	t.Helper()
+	client, server := secure(t)
+	a = newEnd(t, "10.78.0", client, offloads[0], change)
+	b = newEnd(t, "10.79.0", server, offloads[1], change)
+	a.ns.IP("route", "add", "10.79.0.0/24", "dev", a.d.Name())
+	b.ns.IP("route", "add", "10.78.0.0/24", "dev", b.d.Name())
+	a.start(t)
+	b.start(t)
+	return a, b
+}
+
+// A connection of the kernels at both ends carries all bytes both ways, with offloads at both ends, at one or at none.
+func TestTCPThroughATunnel(t *testing.T) {
+	off := &device.Offloads{}
+	for name, offloads := range map[string][2]*device.Offloads{
+		"all": {nil, nil}, "near end without": {off, nil}, "far end without": {nil, off}, "none": {off, off},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := tunnel(t, offloads, nil)
+			const n = 20 << 20
+			if got := transfer(t, a.ns, b.ns, "10.79.0.1", n); got != n {
+				t.Errorf("%d bytes arrived", got)
+			}
+			if got := transfer(t, b.ns, a.ns, "10.78.0.1", n); got != n {
+				t.Errorf("%d bytes arrived on the way back", got)
+			}
+			for _, e := range []*end{a, b} {
+				if s := e.stream.Stats(); s.Refused+s.Spoofed+s.Undeliverable != 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+// transfer sends n bytes from a program in one namespace to one in the other and returns how many arrive right.
+func transfer(t testing.TB, from, to *tuntest.Namespace, address string, n int) int {
+	t.Helper()
+	var l net.Listener
+	to.Do(func() (err error) { l, err = net.Listen("tcp", address+":0"); return err })
+	defer l.Close()
+	var c net.Conn
+	from.Do(func() (err error) {
+		c, err = net.DialTimeout("tcp", l.Addr().String(), tuntest.Patience)
+		return err
+	})
+	defer c.Close()
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	go func() {
+		block := make([]byte, 64<<10)
+		for i := range block {
+			block[i] = pattern(i)
+		}
+		for sent := 0; sent < n; sent += len(block) {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+		c.(*net.TCPConn).CloseWrite()
+	}()
+	data, err := io.ReadAll(s)
+	if err != nil {
+		t.Error(err)
+	}
+	for i, b := range data {
+		if b != pattern(i%(64<<10)) {
+			t.Errorf("byte %d is wrong", i)
+			return i
+		}
+	}
+	return len(data)
+}
+
+func pattern(i int) byte { return byte(i * 7 >> 3) }
+
+// A peer can send from its own addresses only, and nothing that is no packet.
+func TestHostilePeer(t *testing.T) {
+	client, server := secure(t)
+	e := newEnd(t, "10.79.0", server, nil, func(c *Config) {
+		c.Allowed = func(a netip.Addr) bool { return a == netip.MustParseAddr("10.78.0.1") }
+	})
+	e.start(t)
+	send := func(p []byte) {
+		t.Helper()
+		if _, err := client.Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	framed := func(head string, p []byte) []byte {
+		return append([]byte(head+string([]byte{byte(len(p) >> 8), byte(len(p))})), p...)
+	}
+	echo := func(from byte) []byte {
+		return []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 10, 78, 0, from, 10, 79, 0, 1, 8, 0, 0xf7, 0xff, 0, 0, 0, 0}
+	}
+	send(framed("\x10\x00\x00\x00", echo(2)))                     // spoofed
+	send(framed("\x10\x00\x00\x00", echo(1)[:27]))                // cut off
+	send(framed("\x10\x00\x00\x00", nil))                         // empty
+	send(framed("\x21\x00\xff\xff", echo(1)))                     // a super-packet that is none
+	send(framed("\x11\x00\x00\x00", echo(1)))                     // a checksum to compute where there is none
+	send(wire.AppendControl(nil, wire.TypePing, []byte("12345"))) // for Control to judge
+	send(framed("\x10\x00\x00\x00", echo(1)))
+	send([]byte{0x9f, 0, 0, 0, 0, 0}) // no frame: the end
+	if err := <-e.done; !errors.Is(err, ErrProtocol) {
+		t.Errorf("the link ends with %v", err)
+	}
+	e.done <- nil
+	s := e.stream.Stats()
+	if s.Spoofed != 1 || s.Refused != 4 || s.Received != 1 || e.heard.Load() != 1 {
+		t.Errorf("%+v, %d control messages", s, e.heard.Load())
+	}
+}
+
+func BenchmarkStream(b *testing.B) {
+	near, far := tunnel(b, [2]*device.Offloads{}, nil)
+	const n = 64 << 20
+	b.SetBytes(n)
+	for b.Loop() {
+		if got := transfer(b, near.ns, far.ns, "10.79.0.1", n); got != n {
+			b.Fatalf("%d bytes arrived", got)
+		}
+	}
+}

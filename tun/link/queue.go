@@ -1,0 +1,332 @@
+package link
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/encase-tls/encase/tun/packet"
+)
+
+// A Queue holds what waits for a connection, each flow for itself: flows take turns, and one that says little, such as a
+// question to a name server among downloads, is served before those that always have something. A flow that stands in
+// the queue for too long is told so, by a mark if it understands it (ECN) and by a loss if not. Without that a tunnel
+// over a slow path would keep seconds of packets. This is FQ-CoDel, with super-packets.
+// https://www.rfc-editor.org/rfc/rfc8290
+//
+// What is put in never waits; what is taken out may. One goroutine takes.
+type Queue struct {
+	limit  int
+	target time.Duration
+	seed   uint64
+
+	mu      sync.Mutex
+	flows   [flowCount]flow
+	fresh   list // flows that had nothing before
+	old     list
+	control []byte // messages that go before all packets
+	bytes   int
+	closed  bool
+	waiting bool
+	wake    chan struct{}
+
+	dropped, marked, full atomic.Uint64
+}
+
+const (
+	flowCount = 256
+
+	// quantum is what a flow may send when it is its turn, in bytes: a super-packet.
+	quantum = 64 << 10
+	// freshQuantum is what a flow may send that had nothing to say before: a few packets.
+	freshQuantum = 3000
+
+	// interval is the time in which a queue should have been short at least once, about a round trip.
+	interval = 100 * time.Millisecond
+	// DefaultTarget is how long a packet may wait as a rule.
+	DefaultTarget = 5 * time.Millisecond
+	// DefaultLimit is how many bytes of memory a Queue may hold.
+	DefaultLimit = 8 << 20
+
+	// maxControl bounds the control messages that wait, in bytes.
+	maxControl = 64 << 10
+)
+
+// A flow is those packets whose flowOf leads to the same place.
+type flow struct {
+	first, last *Unit
+	bytes       int
+	credit      int
+	queued      bool // in one of the lists
+	next        *flow
+
+	above     time.Time // when the queue will have been too long for an interval; zero: it is not
+	dropping  bool
+	dropAt    time.Time
+	drops     int
+	lastDrops int
+}
+
+// A list of flows.
+type list struct{ first, last *flow }
+
+func (l *list) push(f *flow) {
+	f.next = nil
+	if l.last == nil {
+		l.first = f
+	} else {
+		l.last.next = f
+	}
+	l.last = f
+}
+
+func (l *list) pop() *flow {
+	f := l.first
+	if l.first = f.next; l.first == nil {
+		l.last = nil
+	}
+	return f
+}
+
+// NewQueue returns a Queue that holds at most limit bytes of memory and lets packets wait for target as a rule; 0 stands
+// for the defaults.
+func NewQueue(limit int, target time.Duration) *Queue {
+	q := &Queue{limit: DefaultLimit, target: DefaultTarget, seed: rand.Uint64(), wake: make(chan struct{}, 1)}
+	if limit > 0 {
+		q.limit = limit
+	}
+	if target > 0 {
+		q.target = target
+	}
+	return q
+}
+
+// Push puts a Unit, which it takes over, into the queue. When the queue is full, the flow that fills it most loses.
+func (q *Queue) Push(u *Unit) {
+	u.at = time.Now()
+	u.flow = flowOf(&u.Packet, q.seed)
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		u.Release()
+		return
+	}
+	f := &q.flows[u.flow%flowCount]
+	f.put(u)
+	q.bytes += u.cost()
+	if !f.queued {
+		f.queued, f.credit = true, freshQuantum
+		q.fresh.push(f)
+	}
+	for q.bytes > q.limit {
+		q.shed()
+	}
+	q.signal()
+}
+
+// PushControl puts messages, which are ready to be sent, in front of all packets. It reports false, and does nothing,
+// when too many wait: the peer does not read.
+func (q *Queue) PushControl(message []byte) bool {
+	q.mu.Lock()
+	if q.closed || len(q.control)+len(message) > maxControl {
+		q.mu.Unlock()
+		return false
+	}
+	q.control = append(q.control, message...)
+	q.signal()
+	return true
+}
+
+// signal wakes who waits, and unlocks.
+func (q *Queue) signal() {
+	wake := q.waiting
+	q.waiting = false
+	q.mu.Unlock()
+	if wake {
+		q.wake <- struct{}{}
+	}
+}
+
+func (f *flow) put(u *Unit) {
+	u.next = nil
+	if f.last == nil {
+		f.first = u
+	} else {
+		f.last.next = u
+	}
+	f.last = u
+	f.bytes += u.cost()
+}
+
+func (q *Queue) take(f *flow) *Unit {
+	u := f.first
+	if u == nil {
+		return nil
+	}
+	if f.first = u.next; f.first == nil {
+		f.last = nil
+	}
+	u.next = nil
+	f.bytes -= u.cost()
+	q.bytes -= u.cost()
+	return u
+}
+
+// shed drops the oldest packet of the flow that has most.
+func (q *Queue) shed() {
+	most := &q.flows[0]
+	for i := range q.flows {
+		if q.flows[i].bytes > most.bytes {
+			most = &q.flows[i]
+		}
+	}
+	q.take(most).Release()
+	q.full.Add(1)
+}
+
+// Pop takes out what is to be sent next: control messages, appended to control, or a Unit. It waits if there is nothing
+// and wait is true; otherwise it returns nothing. ok is false when the queue is closed.
+func (q *Queue) Pop(control []byte, wait bool) (_ []byte, u *Unit, ok bool) {
+	for {
+		q.mu.Lock()
+		switch {
+		case q.closed:
+			q.mu.Unlock()
+			return control, nil, false
+		case len(q.control) > 0:
+			control = append(control, q.control...)
+			q.control = q.control[:0]
+		default:
+			u = q.next()
+		}
+		q.waiting = wait && u == nil && len(control) == 0
+		again := q.waiting
+		q.mu.Unlock()
+		if !again {
+			return control, u, true
+		}
+		<-q.wake
+	}
+}
+
+// next takes the next packet: from a fresh flow, or else from the old one whose turn it is.
+func (q *Queue) next() *Unit {
+	var now time.Time
+	for {
+		l, fresh := &q.fresh, true
+		if l.first == nil {
+			l, fresh = &q.old, false
+		}
+		f := l.first
+		if f == nil {
+			return nil
+		}
+		if f.credit <= 0 {
+			f.credit += quantum
+			l.pop()
+			q.old.push(f)
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		u := q.codel(f, now)
+		if u == nil {
+			l.pop()
+			if fresh && q.old.first != nil { // it may not come back at once and be fresh again
+				f.credit = 0
+				q.old.push(f)
+			} else {
+				f.queued = false
+			}
+			continue
+		}
+		f.credit -= len(u.Data)
+		return u
+	}
+}
+
+// codel takes the next packet of a flow that is not to be dropped.
+// https://www.rfc-editor.org/rfc/rfc8289#section-5.3
+func (q *Queue) codel(f *flow, now time.Time) *Unit {
+	u := q.take(f)
+	tooLong := q.tooLong(f, u, now)
+	if f.dropping {
+		for f.dropping = tooLong; f.dropping && !now.Before(f.dropAt); {
+			f.drops++
+			f.dropAt = f.dropAt.Add(controlLaw(f.drops))
+			if q.mark(u) {
+				return u
+			}
+			u.Release()
+			u = q.take(f)
+			f.dropping = q.tooLong(f, u, now)
+		}
+		return u
+	}
+	if !tooLong {
+		return u
+	}
+	f.dropping = true
+	recent := f.drops - f.lastDrops
+	if recent <= 1 || now.Sub(f.dropAt) >= 16*interval {
+		recent = 1
+	}
+	f.drops, f.lastDrops = recent, recent
+	f.dropAt = now.Add(controlLaw(recent))
+	if q.mark(u) {
+		return u
+	}
+	u.Release()
+	u = q.take(f)
+	q.tooLong(f, u, now)
+	return u
+}
+
+// tooLong reports whether packets of the flow have waited too long for an interval.
+func (q *Queue) tooLong(f *flow, u *Unit, now time.Time) bool {
+	if u == nil || now.Sub(u.at) < q.target || f.first == nil {
+		f.above = time.Time{}
+		return false
+	}
+	if f.above.IsZero() {
+		f.above = now.Add(interval)
+		return false
+	}
+	return !now.Before(f.above)
+}
+
+// mark tells the sender of u of the congestion; if it does not understand that, u is to be dropped.
+func (q *Queue) mark(u *Unit) bool {
+	if packet.MarkCongested(u.Data) {
+		q.marked.Add(1)
+		return true
+	}
+	q.dropped.Add(1)
+	return false
+}
+
+func controlLaw(drops int) time.Duration {
+	return time.Duration(float64(interval) / math.Sqrt(float64(drops)))
+}
+
+// Len returns how many bytes of memory wait.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// Close releases what waits and ends Pop.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	for i := range q.flows {
+		for u := q.take(&q.flows[i]); u != nil; u = q.take(&q.flows[i]) {
+			u.Release()
+		}
+	}
+	q.signal()
+}

@@ -1,0 +1,196 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/wire"
+)
+
+// A Stream moves packets over a byte stream, such as a *wrap.Conn. One goroutine calls Send, one Receive.
+type Stream struct {
+	receiver
+	conn  io.ReadWriter
+	queue *Queue
+}
+
+// NewStream returns a link between conn and a device: what is put into q is sent, what comes is written to w.
+func NewStream(conn io.ReadWriter, q *Queue, w *Writer, cfg Config) *Stream {
+	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q}
+}
+
+// Stats returns a snapshot. It may be called at any time.
+func (s *Stream) Stats() Stats { return s.stats.snapshot(s.queue) }
+
+// gathered is how much of small packets and control messages is written at once: about a record.
+const gathered = 16 << 10
+
+// Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
+func (s *Stream) Send() error {
+	out := make([]byte, 0, gathered+unitHead+smallUnit+maxControl)
+	var cut packet.Segmenter
+	for wait := true; ; wait = len(out) == 0 {
+		var u *Unit
+		var ok bool
+		out, u, ok = s.queue.Pop(out, wait)
+		switch {
+		case !ok:
+			return nil
+		case u == nil && len(out) == 0:
+			continue
+		case u == nil:
+			if err := s.write(&out); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.sendUnit(&out, u, &cut); err != nil {
+			return err
+		}
+	}
+}
+
+// sendUnit sends a Unit, or puts it to those that are gathered if it is small.
+func (s *Stream) sendUnit(out *[]byte, u *Unit, cut *packet.Segmenter) error {
+	defer u.Release()
+	packet.ClampMSS(u.Data, &u.Header, s.cfg.MTU, u.GSO.Partial)
+	s.stats.sent.Add(1)
+	s.stats.sentBytes.Add(uint64(len(u.Data)))
+	switch {
+	case !s.travelsWhole(u):
+		return s.sendCut(out, u, cut)
+	case len(u.Data) <= smallUnit:
+		*out = appendPacket(*out, u.Data, u.GSO)
+		if len(*out) < gathered {
+			return nil
+		}
+		return s.write(out)
+	}
+	if err := s.write(out); err != nil {
+		return err
+	}
+	start := unitHead - wire.HeaderLen
+	wire.PutPacket(u.buf[start:], len(u.Data), u.GSO)
+	_, err := s.conn.Write(u.buf[start : unitHead+len(u.Data)])
+	return err
+}
+
+// travelsWhole reports whether the peer can take a packet as it is.
+func (s *Stream) travelsWhole(u *Unit) bool {
+	switch u.GSO.Kind {
+	case packet.Single:
+		return true
+	case packet.TCP4, packet.TCP6:
+		if !s.cfg.Whole.TCP || u.GSO.ECN && !s.cfg.Whole.ECN {
+			return false
+		}
+	default:
+		if !s.cfg.Whole.UDP {
+			return false
+		}
+	}
+	return u.GSO.Check(u.Data, &u.Header) == nil
+}
+
+// sendCut sends the pieces of a Unit.
+func (s *Stream) sendCut(out *[]byte, u *Unit, cut *packet.Segmenter) error {
+	cut.Reset(u.Data, u.Header, u.GSO, true)
+	for p, partial := cut.Next(); p != nil; p, partial = cut.Next() {
+		*out = appendPacket(*out, p, packet.GSO{Partial: partial})
+		if len(*out) < gathered {
+			continue
+		}
+		if err := s.write(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func appendPacket(out, p []byte, g packet.GSO) []byte {
+	var h [wire.HeaderLen]byte
+	wire.PutPacket(h[:], len(p), g)
+	return append(append(out, h[:]...), p...)
+}
+
+// write writes what was gathered.
+func (s *Stream) write(out *[]byte) error {
+	if len(*out) == 0 {
+		return nil
+	}
+	_, err := s.conn.Write(*out)
+	*out = (*out)[:0]
+	return err
+}
+
+const (
+	// readAhead is the room that Receive leaves for the connection: whole records are opened in place.
+	readAhead  = 128 << 10
+	readBuffer = unitHead + wire.HeaderLen + packet.MaxLen + readAhead
+)
+
+// Receive writes what the connection brings to the device until the connection ends, and returns io.EOF if that was in
+// order. Any other error says whose fault it is.
+func (s *Stream) Receive() error {
+	buf := make([]byte, readBuffer)
+	start, end := unitHead, unitHead
+	for {
+		n, err := s.conn.Read(buf[end:])
+		end += n
+		used, takeErr := s.takeFrames(buf, start, end)
+		switch {
+		case takeErr != nil:
+			return takeErr
+		case err == io.EOF && used < end:
+			return fmt.Errorf("link: the connection ends inside a frame: %w", io.ErrUnexpectedEOF)
+		case err != nil:
+			return err
+		}
+		if start = used; start == end {
+			start, end = unitHead, unitHead
+		} else if len(buf)-end < readAhead {
+			end = unitHead + copy(buf[unitHead:], buf[start:end])
+			start = unitHead
+		}
+	}
+}
+
+// takeFrames handles the whole frames in buf[start:end] and returns where they end.
+func (s *Stream) takeFrames(buf []byte, start, end int) (int, error) {
+	for end-start >= wire.HeaderLen {
+		f, err := wire.ParseHeader(buf[start:])
+		if err != nil {
+			return start, err
+		}
+		at := start + wire.HeaderLen
+		if end-at < f.Length {
+			return start, nil
+		}
+		next := at + f.Length
+		if f.Control {
+			err = s.control(f.Type, buf[at:next])
+		} else {
+			err = s.deliver(buf[:next], at, f.GSO)
+		}
+		if err != nil {
+			return start, err
+		}
+		start = next
+	}
+	return start, nil
+}
+
+// deliver gives the packet at the end of buf to the device, whose header overwrites what lies in front of it: frames
+// that are done with.
+func (s *Stream) deliver(buf []byte, at int, g packet.GSO) error {
+	h, ok := s.admit(buf[at:], g)
+	if !ok {
+		return nil
+	}
+	return s.delivered(s.to.write(buf, at, &h, g))
+}
+
+func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }

@@ -1,0 +1,105 @@
+package link
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/encase-tls/encase/tun/device"
+	"github.com/encase-tls/encase/tun/wire"
+)
+
+// A Unit is a packet, or a super-packet, on its way from a device to a connection, in memory of its own. Its owner is
+// whoever was given it last.
+type Unit struct {
+	device.Packet
+	buf  []byte // Data lies in it, from unitHead on
+	flow uint32
+	at   time.Time // when it was queued
+	next *Unit
+}
+
+// unitHead is the room in front of a packet: for the header of a frame, and for the device's own.
+const unitHead = max(wire.HeaderLen, device.Headroom)
+
+// smallUnit is how long a packet may be to be copied into memory of its size. Others keep what they were read into.
+const smallUnit = 2048
+
+var (
+	largeUnits = sync.Pool{New: func() any { return &Unit{buf: make([]byte, unitHead+device.Room)} }}
+	smallUnits = sync.Pool{New: func() any { return &Unit{buf: make([]byte, unitHead+smallUnit)} }}
+)
+
+// Release gives the Unit back.
+func (u *Unit) Release() {
+	u.Data, u.next = nil, nil
+	if cap(u.buf) > unitHead+smallUnit {
+		largeUnits.Put(u)
+	} else {
+		smallUnits.Put(u)
+	}
+}
+
+// cost is the memory that the Unit takes, in bytes.
+func (u *Unit) cost() int { return len(u.buf) }
+
+// A Reader reads Units from a queue of a device. One goroutine at a time may use it.
+type Reader struct {
+	q    *device.Queue
+	next *Unit
+}
+
+// NewReader returns a Reader of q.
+func NewReader(q *device.Queue) *Reader { return &Reader{q: q} }
+
+// Read waits for a packet. The Unit is the caller's.
+func (r *Reader) Read() (*Unit, error) {
+	if r.next == nil {
+		r.next = largeUnits.Get().(*Unit)
+	}
+	u := r.next
+	p, err := r.q.Read(u.buf, unitHead)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Data) > smallUnit {
+		r.next = nil
+		u.Packet = p
+		return u, nil
+	}
+	s := smallUnits.Get().(*Unit)
+	s.Packet = p
+	s.Data = s.buf[unitHead : unitHead+copy(s.buf[unitHead:], p.Data)]
+	return s, nil
+}
+
+// Close releases what the Reader holds.
+func (r *Reader) Close() {
+	if r.next != nil {
+		r.next.Release()
+		r.next = nil
+	}
+}
+
+// flowOf returns a number that is the same for all packets of a flow, and hard to guess for others.
+func flowOf(p *device.Packet, seed uint64) uint32 {
+	h := seed
+	mix := func(word uint64) {
+		h ^= word
+		h *= 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	d := p.Data
+	if p.Header.Version == 4 {
+		mix(binary.NativeEndian.Uint64(d[12:]))
+	} else {
+		for at := 8; at < 40; at += 8 {
+			mix(binary.NativeEndian.Uint64(d[at:]))
+		}
+	}
+	if p.Header.Payload > 0 {
+		mix(uint64(binary.NativeEndian.Uint32(d[p.Header.Transport:])))
+	}
+	mix(uint64(p.Header.Protocol))
+	return uint32(h >> 32)
+}

@@ -1,0 +1,138 @@
+//go:build linux
+
+// Package tuntest makes network namespaces, and what belongs into them, for tests of tunnels. Nothing of it touches the
+// namespace that the tests run in.
+package tuntest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Patience bounds every wait of these tests.
+const Patience = 20 * time.Second
+
+// Skip skips a test for want of something, but not where all has been provided for: in CI it fails.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// NeedRoot skips a test where it cannot have namespaces and devices.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		Skip(t, "needs root, for a network namespace and a device in it")
+	}
+}
+
+// Need skips a test where a program is missing.
+func Need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			Skip(t, "needs %s", p)
+		}
+	}
+}
+
+// A Namespace is a network namespace that lives as long as its test.
+type Namespace struct {
+	t    testing.TB
+	Name string
+}
+
+var made atomic.Int64
+
+// New makes a namespace with nothing in it but loopback.
+func New(t testing.TB) *Namespace {
+	t.Helper()
+	NeedRoot(t)
+	n := &Namespace{t, fmt.Sprintf("encase-%d-%d", os.Getpid(), made.Add(1))}
+	Command(t, "ip", "netns", "add", n.Name)
+	t.Cleanup(func() { Command(t, "ip", "netns", "del", n.Name) })
+	n.IP("link", "set", "lo", "up")
+	return n
+}
+
+// Path returns the file of the namespace.
+func (n *Namespace) Path() string { return "/run/netns/" + n.Name }
+
+// IP runs ip in the namespace.
+func (n *Namespace) IP(args ...string) string {
+	n.t.Helper()
+	return Command(n.t, "ip", append([]string{"-n", n.Name}, args...)...)
+}
+
+// Command returns a command that will run in the namespace.
+func (n *Namespace) Command(name string, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", n.Name, name}, args...)...)
+}
+
+// Run runs a command in the namespace and returns what it prints.
+func (n *Namespace) Run(name string, args ...string) string {
+	n.t.Helper()
+	out, err := n.Command(name, args...).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Connect makes a pair of virtual Ethernet interfaces between two namespaces, each with a name and an address such as
+// 10.1.0.1/24.
+func Connect(a, b *Namespace, nameA, addrA, nameB, addrB string) {
+	a.t.Helper()
+	Command(a.t, "ip", "link", "add", nameA, "netns", a.Name, "type", "veth", "peer", "name", nameB, "netns", b.Name)
+	a.IP("addr", "add", addrA, "dev", nameA)
+	b.IP("addr", "add", addrB, "dev", nameB)
+	a.IP("link", "set", nameA, "up")
+	b.IP("link", "set", nameB, "up")
+}
+
+// Command runs a program and returns what it prints.
+func Command(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Do runs f in the namespace, on a thread of its own: sockets that f makes belong to the namespace for ever.
+func (n *Namespace) Do(f func() error) {
+	n.t.Helper()
+	if err := n.Try(f); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Try is Do that returns the error.
+func (n *Namespace) Try(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		there, err := os.Open(n.Path())
+		if err == nil {
+			defer there.Close()
+			err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			err = f()
+		}
+		result <- err
+	}()
+	return <-result
+}
