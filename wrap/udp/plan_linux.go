@@ -39,14 +39,12 @@ func (l *plan) make(s *sender, ps []Packet, at position) {
 	}
 }
 
-// messages returns how many messages ps may need, at most maxBatch. With GSO a packet needs more than one only if it
-// holds more than the kernel cuts at a time.
+// messages returns how many messages ps may need, at most maxBatch.
 func (s *sender) messages(ps []Packet) (n int) {
-	if s.gso.Load() {
-		return min(len(ps), maxBatch)
-	}
+	cut := s.gso.Load()
 	for i := 0; i < len(ps) && n < maxBatch; i++ {
-		n += ps[i].Count()
+		most := most(ps[i].size(), cut)
+		n += (ps[i].Count() + most - 1) / most
 	}
 	return min(n, maxBatch)
 }

@@ -61,16 +61,14 @@ func (m *portable) read(ps []Packet) (int, error) {
 		n, from, cut, err := m.readOne(p.Data[:cap(p.Data)])
 		m.stats.syscallsIn.Add(1)
 		switch {
-		case isUnreachable(err) && !m.peer.connected:
-			continue
-		case isUnreachable(err):
-			m.stats.unreachable.Add(1)
-			return 0, err
-		case err != nil && !cut:
-			return 0, err
 		case cut:
 			m.stats.truncated.Add(1)
 			continue
+		case isTooBig(err), isUnreachable(err) && !m.peer.connected:
+			continue // ICMP: who sends too much will be told; there are other peers
+		case err != nil:
+			m.stats.heard(err)
+			return 0, err
 		}
 		*p = Packet{Addr: unmapped(from), Data: p.Data[:n]}
 		m.stats.datagramsIn.Add(1)
@@ -83,7 +81,7 @@ func (m *portable) read(ps []Packet) (int, error) {
 func (m *portable) readOne(room []byte) (n int, from netip.AddrPort, cut bool, err error) {
 	if m.udp != nil {
 		n, _, flags, from, err := m.udp.ReadMsgUDPAddrPort(room, nil)
-		return n, from, flags&msgTrunc != 0 || isTooBig(err), err
+		return n, from, flags&msgTrunc != 0 || n > 0 && isTooBig(err), err // as Windows says it
 	}
 	n, addr, err := m.conn.ReadFrom(room)
 	return n, addrPort(addr), false, err
@@ -104,8 +102,11 @@ func (m *portable) write(ps []Packet) (int, error) {
 func (m *portable) writePacket(p *Packet) error {
 	to := unmapped(p.Addr)
 	if err := m.peer.check(to); err != nil {
-		m.stats.refuse(p, err)
+		m.stats.refuse(p, to, err)
 		return nil
+	}
+	if m.peer.connected {
+		to = m.peer.addr
 	}
 	for datagram := range p.Datagrams() {
 		err := m.writeOne(datagram, to)
@@ -118,7 +119,7 @@ func (m *portable) writePacket(p *Packet) error {
 			p.Err = &TooBigError{Addr: to, Size: len(datagram), Err: err}
 			return nil
 		case err != nil:
-			m.stats.refuse(p, err)
+			m.stats.refuse(p, to, err)
 			return nil
 		}
 		m.stats.datagramsOut.Add(1)
@@ -132,8 +133,8 @@ func (m *portable) writeOne(p []byte, to netip.AddrPort) (err error) {
 	case m.peer.connected:
 		c := m.conn.(net.Conn)
 		_, err = c.Write(p)
-		if isUnreachable(err) { // of an earlier datagram: this one was not tried
-			m.stats.unreachable.Add(1)
+		if isUnreachable(err) || isTooBig(err) { // it may be ICMP, of an earlier datagram: this one was not tried
+			m.stats.heard(err)
 			_, err = c.Write(p)
 		}
 	case m.udp != nil:
@@ -145,12 +146,6 @@ func (m *portable) writeOne(p []byte, to netip.AddrPort) (err error) {
 		_, err = m.conn.WriteTo(p, m.toAddr)
 	}
 	return err
-}
-
-// refuse notes that p is not sent.
-func (c *counters) refuse(p *Packet, err error) {
-	c.refused.Add(1)
-	p.Err = &SendError{Addr: p.Addr, Err: err}
 }
 
 // isFinal reports whether err is not about one packet.

@@ -43,10 +43,14 @@ const (
 	joinOn
 )
 
-func (r *receiver) init(k *kernel, o Offload) {
+func (r *receiver) init(k *kernel, fd int, o Offload) {
 	r.kernel, r.once, r.syscall = k, r.try, recvmmsg
-	if o == OffloadOff || o == OffloadAuto && !runningRelease().joinsWell() {
-		r.setJoin(0) // who had the socket before may have left it on
+	on, _ := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO)
+	switch {
+	case on != 0: // of a socket that was handed down; see decide
+		r.joins = joinOn
+		r.gro.Store(true)
+	case o == OffloadOff, o == OffloadAuto && !runningRelease().joinsWell():
 		r.joins = joinOff
 	}
 }
@@ -55,7 +59,9 @@ func (r *receiver) read(ps []Packet) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ps = ps[:min(len(ps), maxBatch)]
-	r.join(ps)
+	if r.joins == joinAsk {
+		r.decide(ps)
+	}
 	for {
 		r.prepare(ps)
 		err := r.raw.Read(r.once)
@@ -63,13 +69,12 @@ func (r *receiver) read(ps []Packet) (int, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case r.errno != 0 && unreachable(r.errno):
-			if !r.peer.connected {
-				continue
-			}
-			r.stats.unreachable.Add(1)
-			return 0, r.errno
+		case r.errno == unix.EMSGSIZE: // ICMP: the path MTU is smaller; who sends too much will be told
+			continue
+		case unreachable(r.errno) && !r.peer.connected:
+			continue
 		case r.errno != 0:
+			r.stats.heard(r.errno)
 			return 0, r.errno
 		}
 		if n := r.deliver(ps); n > 0 {
@@ -78,25 +83,21 @@ func (r *receiver) read(ps []Packet) (int, error) {
 	}
 }
 
-// join switches GRO on or off as the room in ps allows: what does not fit is lost.
-func (r *receiver) join(ps []Packet) {
-	fits := r.joins != joinOff
+// decide switches GRO on if there is room in ps for all that it joins. It is never switched off again: the kernel would
+// hand out what it has joined already without saying so.
+func (r *receiver) decide(ps []Packet) {
+	r.joins = joinOff
 	for i := range ps {
-		fits = fits && cap(ps[i].Data) >= MaxRead
+		if cap(ps[i].Data) < MaxRead {
+			return
+		}
 	}
-	switch {
-	case r.joins == joinAsk && fits && r.setJoin(1):
-		r.joins = joinOn
-	case r.joins == joinAsk, r.joins == joinOn && !fits:
-		r.setJoin(0) // of joinAsk: who had the socket before may have left it on
-		r.joins = joinOff
-	}
+	r.raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil {
+			r.joins = joinOn
+		}
+	})
 	r.gro.Store(r.joins == joinOn)
-}
-
-func (r *receiver) setJoin(on int) (ok bool) {
-	r.raw.Control(func(fd uintptr) { ok = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, on) == nil })
-	return ok
 }
 
 // prepare gives the kernel the room in ps.

@@ -21,7 +21,7 @@ type sender struct {
 
 	single  position // up to here GSO is not used: it was refused
 	suspect bool     // single began with an EINVAL, which GSO may have caused
-	again   bool     // the message was refused once for an ICMP error, which is of an earlier datagram
+	again   bool     // the message was refused once, it may be for an ICMP error, which is of an earlier datagram
 }
 
 // A position is a datagram in a batch.
@@ -46,7 +46,7 @@ func (s *sender) write(ps []Packet) (int, error) {
 	s.single, s.suspect, s.again = at, false, false
 	for at.packet < len(ps) {
 		if err := s.check(&ps[at.packet]); err != nil {
-			s.stats.refuse(&ps[at.packet], err)
+			s.stats.refuse(&ps[at.packet], ps[at.packet].Addr, err)
 			at = position{packet: at.packet + 1}
 			continue
 		}
@@ -56,11 +56,12 @@ func (s *sender) write(ps []Packet) (int, error) {
 		if err != nil {
 			return at.packet, err
 		}
+		s.acquit(at)
 		if s.errno != 0 {
 			at = s.refused(ps, at, s.plan.messages[s.done])
 		}
-		s.acquit(at)
 	}
+	s.acquit(at)
 	return len(ps), nil
 }
 
@@ -114,9 +115,9 @@ func (s *sender) try(fd uintptr) bool {
 func (s *sender) refused(ps []Packet, at position, m message) position {
 	p := &ps[at.packet]
 	switch {
-	case s.peer.connected && !s.again && unreachable(s.errno):
+	case s.peer.connected && !s.again && (unreachable(s.errno) || s.errno == unix.EMSGSIZE):
 		s.again = true
-		s.stats.unreachable.Add(1)
+		s.stats.heard(s.errno)
 		return at
 	case m.datagrams > 1:
 		s.withoutGSO(m)
@@ -125,7 +126,7 @@ func (s *sender) refused(ps []Packet, at position, m message) position {
 		s.stats.tooBig.Add(1)
 		p.Err = &TooBigError{Addr: s.target(p), Size: m.bytes, MTU: s.mtu(ps, at.packet), Err: s.errno}
 	default:
-		s.stats.refuse(p, s.errno)
+		s.stats.refuse(p, s.target(p), s.errno)
 	}
 	s.again, s.suspect = false, false
 	return position{packet: at.packet + 1} // what else p holds would fare no better

@@ -39,9 +39,11 @@ func newMover(conn *net.UDPConn, stats *counters, o Options) mover {
 	if a := addrPort(conn.LocalAddr()).Addr(); !a.IsUnspecified() {
 		k.local = a
 	}
-	raw.Control(func(fd uintptr) { k.set(int(fd), &o) })
-	k.receiver.init(k, o.Offload)
 	k.sender.init(k)
+	raw.Control(func(fd uintptr) {
+		k.set(int(fd), &o)
+		k.receiver.init(k, int(fd), o.Offload)
+	})
 	return k
 }
 

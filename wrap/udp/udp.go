@@ -203,8 +203,9 @@ func checkNetwork(network string) error {
 // ReadBatch waits for datagrams and takes as many as are there and have room: one Packet holds one, or with GRO
 // several. It fills ps[:n], n > 0 unless err is set, and may change the order of ps.
 //
-// A datagram that is longer than its Packet has room is dropped and counted, but for whole Segments in front. GRO is
-// used if each Packet of the first ReadBatch has room for MaxRead bytes, and ends with the first that has less.
+// A datagram that is longer than its Packet has room is dropped and counted, where the system tells. GRO is used if each
+// Packet of the first ReadBatch has room for MaxRead bytes; all later ones must have as much then, or the joined
+// datagrams that do not fit are dropped and counted like those.
 //
 // err wraps net.ErrClosed after Close and os.ErrDeadlineExceeded after the read deadline. A connected socket also
 // reports ICMP errors, such as syscall.ECONNREFUSED: they end nothing, and may be forged. Others hear of none.
