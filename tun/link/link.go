@@ -31,8 +31,11 @@ type Config struct {
 	Control func(t wire.Type, body []byte) error
 	// MTU is that of the tunnel, in bytes: TCP is told to keep to it, both ways (MSS clamping).
 	MTU int
-	// Whole says which super-packets the peer takes whole, on a stream; the others are cut for it.
+	// Whole says, of a stream, which super-packets the peer takes whole; the others are cut for it. Of datagrams, it says
+	// what the device takes joined.
 	Whole device.Offloads
+	// Partial says, of datagrams, that the peer takes packets whose checksums are still to be computed.
+	Partial bool
 }
 
 // Stats counts what a link has moved. Packets that stand for many count once.
@@ -42,13 +45,14 @@ type Stats struct {
 	Spoofed                 uint64 // from addresses that the peer may not use; dropped
 	Refused                 uint64 // packets of the peer that make no sense; dropped
 	Undeliverable           uint64 // packets that the device did not take
+	TooBig                  uint64 // packets that were too long for the path; dropped, and their senders told
 	DroppedFull             uint64 // packets that had no place in the queue
 	DroppedLate             uint64 // packets dropped because their flow waited too long
 	MarkedLate              uint64 // and those that got a mark instead
 }
 
 type counters struct {
-	sent, sentBytes, received, receivedBytes, spoofed, refused, undeliverable atomic.Uint64
+	sent, sentBytes, received, receivedBytes, spoofed, refused, undeliverable, tooBig atomic.Uint64
 }
 
 func (c *counters) snapshot(q *Queue) Stats {
@@ -56,6 +60,7 @@ func (c *counters) snapshot(q *Queue) Stats {
 		Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(), Received: c.received.Load(),
 		ReceivedBytes: c.receivedBytes.Load(), Spoofed: c.spoofed.Load(), Refused: c.refused.Load(),
 		Undeliverable: c.undeliverable.Load(),
+		TooBig:        c.tooBig.Load(),
 		DroppedFull:   q.full.Load(), DroppedLate: q.dropped.Load(), MarkedLate: q.marked.Load(),
 	}
 }

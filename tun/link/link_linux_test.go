@@ -11,12 +11,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	_ "github.com/encase-tls/encase/bio/dtls"
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/tun/device"
 	"github.com/encase-tls/encase/tun/tuntest"
 	"github.com/encase-tls/encase/tun/wire"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/datagram"
 )
 
 func TestMain(m *testing.M) {
@@ -26,13 +28,13 @@ func TestMain(m *testing.M) {
 
 // An end is one of the two ends of a tunnel.
 type end struct {
-	ns     *tuntest.Namespace
-	d      *device.Device
-	conn   net.Conn
-	queue  *Queue
-	stream *Stream
-	heard  atomic.Int64 // control messages
-	done   chan error
+	ns    *tuntest.Namespace
+	d     *device.Device
+	conn  net.Conn
+	queue *Queue
+	link  mover
+	heard atomic.Int64 // control messages
+	done  chan error
 }
 
 const tunnelMTU = 1400
@@ -52,8 +54,21 @@ func newEnd(t testing.TB, address string, conn net.Conn, o *device.Offloads, cha
 	if change != nil {
 		change(&cfg)
 	}
-	e.stream = NewStream(conn, e.queue, NewWriter(e.d.Queues()[0]), cfg)
+	w := NewWriter(e.d.Queues()[0])
+	if m, ok := conn.(MessageConn); ok {
+		cfg.Partial = true
+		e.link = NewDatagrams(m, e.queue, w, netip.MustParseAddr(address+".1"), cfg)
+	} else {
+		e.link = NewStream(conn, e.queue, w, cfg)
+	}
 	return e
+}
+
+// A mover is a Stream or Datagrams.
+type mover interface {
+	Send() error
+	Receive() error
+	Stats() Stats
 }
 
 // start moves packets until the end of the test.
@@ -70,8 +85,8 @@ func (e *end) start(t testing.TB) {
 			e.queue.Push(u)
 		}
 	}()
-	go func() { e.done <- e.stream.Send() }()
-	go func() { e.done <- e.stream.Receive() }()
+	go func() { e.done <- e.link.Send() }()
+	go func() { e.done <- e.link.Receive() }()
 	t.Cleanup(func() {
 		e.conn.Close()
 		e.queue.Close()
@@ -114,10 +129,38 @@ func secure(t testing.TB) (client, server net.Conn) {
 		wrap.Server(wrap.Stream(far), &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 }
 
-// tunnel makes a tunnel between two namespaces, with a route to the other end at each.
-func tunnel(t testing.TB, offloads [2]*device.Offloads, change func(*Config)) (a, b *end) {
+// secureDatagrams makes a DTLS connection over loopback.
+func secureDatagrams(t testing.TB) (client, server net.Conn) {
 	t.Helper()
-	client, server := secure(t)
+	ca, err := ephemeral.New("test CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := datagram.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, MTU: 1472, Queue: 4 << 20}
+	l, err := datagram.Listen("udp", "127.0.0.1:0", &cfg, datagram.ListenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := datagram.Dial(t.Context(), "udp", l.Addr().String(),
+		&datagram.Config{TLS: &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}, MTU: 1472, Queue: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return c, server
+}
+
+// tunnel makes a tunnel between two namespaces, with a route to the other end at each.
+func tunnel(t testing.TB, connect func(testing.TB) (client, server net.Conn), offloads [2]*device.Offloads, change func(*Config)) (a, b *end) {
+	t.Helper()
+	client, server := connect(t)
 	a = newEnd(t, "10.78.0", client, offloads[0], change)
 	b = newEnd(t, "10.79.0", server, offloads[1], change)
 	a.ns.IP("route", "add", "10.79.0.0/24", "dev", a.d.Name())
@@ -134,20 +177,26 @@ func TestTCPThroughATunnel(t *testing.T) {
 		"all": {nil, nil}, "near end without": {off, nil}, "far end without": {nil, off}, "none": {off, off},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := tunnel(t, offloads, nil)
-			const n = 20 << 20
-			if got := transfer(t, a.ns, b.ns, "10.79.0.1", n); got != n {
-				t.Errorf("%d bytes arrived", got)
-			}
-			if got := transfer(t, b.ns, a.ns, "10.78.0.1", n); got != n {
-				t.Errorf("%d bytes arrived on the way back", got)
-			}
-			for _, e := range []*end{a, b} {
-				if s := e.stream.Stats(); s.Refused+s.Spoofed+s.Undeliverable != 0 {
-					t.Errorf("%+v", s)
-				}
+			for _, connect := range []func(testing.TB) (client, server net.Conn){secure, secureDatagrams} {
+				throughTunnel(t, connect, offloads)
 			}
 		})
+	}
+}
+
+func throughTunnel(t *testing.T, connect func(testing.TB) (client, server net.Conn), offloads [2]*device.Offloads) {
+	a, b := tunnel(t, connect, offloads, nil)
+	const n = 20 << 20
+	if got := transfer(t, a.ns, b.ns, "10.79.0.1", n); got != n {
+		t.Errorf("%d bytes arrived", got)
+	}
+	if got := transfer(t, b.ns, a.ns, "10.78.0.1", n); got != n {
+		t.Errorf("%d bytes arrived on the way back", got)
+	}
+	for _, e := range []*end{a, b} {
+		if s := e.link.Stats(); s.Refused+s.Spoofed+s.Undeliverable != 0 {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 
@@ -226,14 +275,22 @@ func TestHostilePeer(t *testing.T) {
 		t.Errorf("the link ends with %v", err)
 	}
 	e.done <- nil
-	s := e.stream.Stats()
+	s := e.link.Stats()
 	if s.Spoofed != 1 || s.Refused != 4 || s.Received != 1 || e.heard.Load() != 1 {
 		t.Errorf("%+v, %d control messages", s, e.heard.Load())
 	}
 }
 
 func BenchmarkStream(b *testing.B) {
-	near, far := tunnel(b, [2]*device.Offloads{}, nil)
+	bench(b, secure)
+}
+
+func BenchmarkDatagrams(b *testing.B) {
+	bench(b, secureDatagrams)
+}
+
+func bench(b *testing.B, connect func(testing.TB) (client, server net.Conn)) {
+	near, far := tunnel(b, connect, [2]*device.Offloads{}, nil)
 	const n = 64 << 20
 	b.SetBytes(n)
 	for b.Loop() {

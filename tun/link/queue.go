@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/wire"
 )
 
 // A Queue holds what waits for a connection, each flow for itself: flows take turns, and one that says little, such as a
@@ -26,7 +27,8 @@ type Queue struct {
 	flows   [flowCount]flow
 	fresh   list // flows that had nothing before
 	old     list
-	control []byte // messages that go before all packets
+	control []Message // go before all packets
+	pending int       // bytes of them
 	bytes   int
 	closed  bool
 	waiting bool
@@ -53,6 +55,12 @@ const (
 	// maxControl bounds the control messages that wait, in bytes.
 	maxControl = 64 << 10
 )
+
+// A Message is a control message for the peer.
+type Message struct {
+	Type wire.Type
+	Body []byte
+}
 
 // A flow is those packets whose flowOf leads to the same place.
 type flow struct {
@@ -126,15 +134,16 @@ func (q *Queue) Push(u *Unit) {
 	q.signal()
 }
 
-// PushControl puts messages, which are ready to be sent, in front of all packets. It reports false, and does nothing,
-// when too many wait: the peer does not read.
-func (q *Queue) PushControl(message []byte) bool {
+// PushControl puts a message, whose body it keeps, in front of all packets. It reports false, and does nothing, when too
+// many wait: the peer does not read.
+func (q *Queue) PushControl(m Message) bool {
 	q.mu.Lock()
-	if q.closed || len(q.control)+len(message) > maxControl {
+	if q.closed || q.pending+len(m.Body) > maxControl || len(q.control) > maxControl/64 {
 		q.mu.Unlock()
 		return false
 	}
-	q.control = append(q.control, message...)
+	q.control = append(q.control, m)
+	q.pending += len(m.Body)
 	q.signal()
 	return true
 }
@@ -186,22 +195,21 @@ func (q *Queue) shed() {
 	q.full.Add(1)
 }
 
-// Pop takes out what is to be sent next: control messages, appended to control, or a Unit. It waits if there is nothing
-// and wait is true; otherwise it returns nothing. ok is false when the queue is closed.
-func (q *Queue) Pop(control []byte, wait bool) (_ []byte, u *Unit, ok bool) {
+// Pop takes out what is to be sent next: all control messages that wait, or a Unit. It waits if there is nothing and
+// wait is true; otherwise it returns nothing. ok is false when the queue is closed, and control messages still come.
+func (q *Queue) Pop(wait bool) (control []Message, u *Unit, ok bool) {
 	for {
 		q.mu.Lock()
 		switch {
+		case len(q.control) > 0:
+			control, q.control, q.pending = q.control, nil, 0
 		case q.closed:
 			q.mu.Unlock()
-			return control, nil, false
-		case len(q.control) > 0:
-			control = append(control, q.control...)
-			q.control = q.control[:0]
+			return nil, nil, false
 		default:
 			u = q.next()
 		}
-		q.waiting = wait && u == nil && len(control) == 0
+		q.waiting = wait && u == nil && control == nil
 		again := q.waiting
 		q.mu.Unlock()
 		if !again {
@@ -319,7 +327,7 @@ func (q *Queue) Len() int {
 	return q.bytes
 }
 
-// Close releases what waits and ends Pop.
+// Close releases the packets that wait and ends Pop once it has returned the control messages.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	q.closed = true

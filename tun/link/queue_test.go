@@ -8,6 +8,7 @@ import (
 
 	"github.com/encase-tls/encase/tun/device"
 	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/wire"
 )
 
 // unit makes a UDP packet of a flow.
@@ -34,7 +35,7 @@ func portOf(u *Unit) int { return int(binary.BigEndian.Uint16(u.Data[20:])) }
 
 func pop(t *testing.T, q *Queue) *Unit {
 	t.Helper()
-	_, u, ok := q.Pop(nil, false)
+	_, u, ok := q.Pop(false)
 	if !ok {
 		t.Fatal("the queue is closed")
 	}
@@ -53,8 +54,8 @@ func TestSparseFlowsGoFirst(t *testing.T) {
 		}
 	}
 	q.Push(unit(2, 100, 0))
-	q.PushControl([]byte("ping"))
-	if control, u, _ := q.Pop(nil, false); string(control) != "ping" || u != nil {
+	q.PushControl(Message{wire.TypePing, []byte("ping")})
+	if control, u, _ := q.Pop(false); len(control) != 1 || string(control[0].Body) != "ping" || u != nil {
 		t.Errorf("control %q, and %v", control, u)
 	}
 	if u := pop(t, q); portOf(u) != 2 {
@@ -156,10 +157,10 @@ func TestFullQueue(t *testing.T) {
 		t.Errorf("%d of 20 packets of flows that did nothing are left", others)
 	}
 	for range 100 {
-		q.PushControl(make([]byte, 1000))
+		q.PushControl(Message{wire.TypePing, make([]byte, 1000)})
 	}
-	if control, _, _ := q.Pop(nil, false); len(control) > maxControl {
-		t.Errorf("%d bytes of control", len(control))
+	if control, _, _ := q.Pop(false); len(control) != maxControl/1000 {
+		t.Errorf("%d messages of control", len(control))
 	}
 }
 
@@ -171,22 +172,25 @@ func TestWaiting(t *testing.T) {
 			time.Sleep(time.Second)
 			q.Push(unit(1, 1, 0))
 			time.Sleep(time.Second)
-			q.PushControl([]byte("x"))
+			q.PushControl(Message{wire.TypeBye, []byte("x")})
 			time.Sleep(time.Second)
 			q.Push(unit(2, 1, 0))
+			q.PushControl(Message{wire.TypeBye, []byte("y")})
 			q.Close()
 			q.Push(unit(3, 1, 0)) // released
 		}()
-		if _, u, ok := q.Pop(nil, true); u == nil || !ok {
+		if _, u, ok := q.Pop(true); u == nil || !ok {
 			t.Error("no packet")
 		}
-		if c, _, ok := q.Pop(nil, true); string(c) != "x" || !ok {
+		if c, _, ok := q.Pop(true); len(c) != 1 || string(c[0].Body) != "x" || !ok {
 			t.Error("no message")
 		}
-		if _, _, ok := q.Pop(nil, true); ok {
-			if _, _, ok := q.Pop(nil, true); ok {
-				t.Error("the queue is closed, and something comes")
-			}
+		time.Sleep(2 * time.Second)
+		if c, _, ok := q.Pop(true); len(c) != 1 || string(c[0].Body) != "y" || !ok {
+			t.Error("the last message is lost")
+		}
+		if _, u, ok := q.Pop(true); u != nil || ok {
+			t.Error("the queue is closed, and something comes")
 		}
 	})
 }
@@ -197,6 +201,6 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.Push(u)
-		_, u, _ = q.Pop(nil, false)
+		_, u, _ = q.Pop(false)
 	}
 }

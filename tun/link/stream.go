@@ -30,24 +30,21 @@ const gathered = 16 << 10
 
 // Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
 func (s *Stream) Send() error {
-	out := make([]byte, 0, gathered+unitHead+smallUnit+maxControl)
+	out := make([]byte, 0, gathered+unitHead+smallUnit)
 	var cut packet.Segmenter
-	for wait := true; ; wait = len(out) == 0 {
-		var u *Unit
-		var ok bool
-		out, u, ok = s.queue.Pop(out, wait)
-		switch {
-		case !ok:
-			return nil
-		case u == nil && len(out) == 0:
-			continue
-		case u == nil:
-			if err := s.write(&out); err != nil {
-				return err
-			}
-			continue
+	for {
+		control, u, ok := s.queue.Pop(len(out) == 0)
+		for _, m := range control {
+			out = wire.AppendControl(out, m.Type, m.Body)
 		}
-		if err := s.sendUnit(&out, u, &cut); err != nil {
+		var err error
+		switch {
+		case u != nil:
+			err = s.sendUnit(&out, u, &cut)
+		default: // nothing more to gather
+			err = s.write(&out)
+		}
+		if err != nil || !ok {
 			return err
 		}
 	}

@@ -1,0 +1,206 @@
+package link
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/tun/packet"
+	"github.com/encase-tls/encase/tun/wire"
+)
+
+// A MessageConn sends and receives messages that may get lost, such as a *datagram.Conn.
+type MessageConn interface {
+	// WriteBatch sends messages and returns how many it took. One that is too long for the path is refused with a
+	// *bio.TooLongError.
+	WriteBatch(messages [][]byte) (n int, err error)
+	// ReadBatch waits for a message and returns as many as are there and have room in messages, whose lengths it sets.
+	ReadBatch(messages [][]byte) (n int, err error)
+	// MTU returns how long a message may be, in bytes.
+	MTU() int
+}
+
+// Datagrams moves packets over messages that may get lost: one packet, one message. One goroutine calls Send, one
+// Receive.
+type Datagrams struct {
+	receiver
+	conn  MessageConn
+	queue *Queue
+	self  netip.Addr // where messages about packets that are too big come from
+	told  time.Time  // when the last of them was written
+}
+
+// NewDatagrams returns a link between conn and a device: what is put into q is sent, what comes is written to w. self
+// is an address of the device's network, from which senders hear that a packet is too big.
+func NewDatagrams(conn MessageConn, q *Queue, w *Writer, self netip.Addr, cfg Config) *Datagrams {
+	return &Datagrams{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q, self: self}
+}
+
+// Stats returns a snapshot. It may be called at any time.
+func (d *Datagrams) Stats() Stats { return d.stats.snapshot(d.queue) }
+
+const (
+	// batch is how many messages are sent or received at once, as many as the kernel cuts a datagram into.
+	batch = 64
+	// longest is how long a message may be.
+	longest = 2048
+)
+
+// A sheet holds the messages of a batch side by side.
+type sheet struct {
+	flat     []byte
+	messages [][]byte
+}
+
+func newSheet() *sheet {
+	return &sheet{flat: make([]byte, 0, batch*longest), messages: make([][]byte, 0, batch)}
+}
+
+func (s *sheet) full() bool { return len(s.messages) == batch || cap(s.flat)-len(s.flat) < longest }
+
+// add adds a copy of p and returns it.
+func (s *sheet) add(p []byte) []byte {
+	at := len(s.flat)
+	s.flat = append(s.flat, p...)
+	m := s.flat[at:len(s.flat):len(s.flat)]
+	s.messages = append(s.messages, m)
+	return m
+}
+
+func (s *sheet) clear() { s.flat, s.messages = s.flat[:0], s.messages[:0] }
+
+// Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
+func (d *Datagrams) Send() error {
+	s := newSheet()
+	var cut packet.Segmenter
+	for {
+		control, u, ok := d.queue.Pop(len(s.messages) == 0)
+		for _, m := range control {
+			if err := d.put(s, wire.AppendDatagram(nil, m.Type, m.Body), false); err != nil {
+				return err
+			}
+		}
+		var err error
+		if u != nil {
+			err = d.sendUnit(s, u, &cut)
+		} else {
+			err = d.flush(s)
+		}
+		if err != nil || !ok {
+			return err
+		}
+	}
+}
+
+// sendUnit puts the pieces of a Unit into the batch.
+func (d *Datagrams) sendUnit(s *sheet, u *Unit, cut *packet.Segmenter) error {
+	defer u.Release()
+	mtu := d.conn.MTU()
+	packet.ClampMSS(u.Data, &u.Header, min(mtu, d.cfg.MTU), u.GSO.Partial)
+	if d.longestPiece(u) > min(mtu, longest) {
+		d.tooBig(u, min(mtu, longest))
+		return nil
+	}
+	d.stats.sent.Add(1)
+	d.stats.sentBytes.Add(uint64(len(u.Data)))
+	cut.Reset(u.Data, u.Header, u.GSO, d.cfg.Partial)
+	for p, partial := cut.Next(); p != nil; p, partial = cut.Next() {
+		if err := d.put(s, p, partial); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Datagrams) longestPiece(u *Unit) int {
+	if u.GSO.Kind == packet.Single {
+		return len(u.Data)
+	}
+	return min(len(u.Data), u.Header.Payload+int(u.GSO.Size))
+}
+
+// put puts a message into the batch, which leaves when it is full.
+func (d *Datagrams) put(s *sheet, p []byte, partial bool) error {
+	if m := s.add(p); partial {
+		wire.MarkPartial(m)
+	}
+	if s.full() {
+		return d.flush(s)
+	}
+	return nil
+}
+
+// flush sends the batch. A message that is too long for the path is left out: the path has become narrower just now.
+func (d *Datagrams) flush(s *sheet) error {
+	defer s.clear()
+	for rest := s.messages; len(rest) > 0; {
+		n, err := d.conn.WriteBatch(rest)
+		rest = rest[n:]
+		var tooLong *bio.TooLongError
+		switch {
+		case errors.As(err, &tooLong) && len(rest) > 0:
+			rest = rest[1:]
+			d.stats.tooBig.Add(1)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// tooBigInterval bounds how often senders are told that a packet is too big.
+const tooBigInterval = time.Millisecond
+
+// tooBig drops a Unit whose packets do not fit, and tells its sender.
+func (d *Datagrams) tooBig(u *Unit, mtu int) {
+	d.stats.tooBig.Add(1)
+	if now := time.Now(); now.Sub(d.told) >= tooBigInterval {
+		d.told = now
+		answer := packet.AppendTooBig(make([]byte, unitHead, 1500), u.Data, &u.Header, d.self, mtu)
+		if h, err := packet.Parse(answer[unitHead:]); err == nil {
+			d.delivered(d.to.write(answer, unitHead, &h, packet.GSO{}))
+		}
+	}
+}
+
+// Receive writes what the connection brings to the device until the connection ends, and returns its error; io.EOF is
+// an end in order.
+func (d *Datagrams) Receive() error {
+	room := make([]byte, batch*longest)
+	messages := make([][]byte, batch)
+	join := packet.Coalescer{NoTCP: !d.cfg.Whole.TCP, NoUDP: !d.cfg.Whole.UDP}
+	for {
+		for i := range messages {
+			messages[i] = room[i*longest : i*longest : (i+1)*longest]
+		}
+		n, err := d.conn.ReadBatch(messages)
+		for _, m := range messages[:n] {
+			if err := d.take(m, &join); err != nil {
+				return err
+			}
+		}
+		if err := d.delivered(d.to.writeAll(&join)); err != nil {
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take handles a message of the peer.
+func (d *Datagrams) take(m []byte, join *packet.Coalescer) error {
+	f, body, err := wire.ParseDatagram(m)
+	switch {
+	case err != nil:
+		d.stats.refused.Add(1) // it is one message: the next may be good
+		return nil
+	case f.Control:
+		return d.control(f.Type, body)
+	}
+	if h, ok := d.admit(body, f.GSO); ok {
+		join.Add(body, h, f.GSO.Partial)
+	}
+	return nil
+}
