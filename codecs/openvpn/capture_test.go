@@ -175,8 +175,8 @@ func records(p []byte) (n int) {
 	return n
 }
 
-// sameControl compares the control packets with those that OpenVPN sent in the same role, but for acknowledgements: there
-// each end decides for itself when and how often.
+// sameControl compares the control packets with those that OpenVPN sent in the same role, but for acknowledgements:
+// there each end decides for itself when and how often.
 func sameControl(t *testing.T, role frame.Role, sent [][]byte, from []frame.Role, packets [][]byte) {
 	t.Helper()
 	var theirs, ours [][]byte

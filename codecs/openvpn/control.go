@@ -105,8 +105,8 @@ func (m *machine) isNew(s stamp, begins bool) bool {
 	return m.seen.accept(s)
 }
 
-// meet begins a session with the peer that has sent the reset c. At a server the latest peer takes the place of one that
-// has not proved where it is: anybody may have sent that reset.
+// meet begins a session with the peer that has sent the reset c. At a server the latest peer takes the place of one
+// that has not proved where it is: anybody may have sent that reset.
 func (m *machine) meet(ev []frame.Event, c *packet) []frame.Event {
 	m.peer = c.session
 	m.guard.begin()

@@ -187,8 +187,8 @@ func (g *cryptGuard) open(p []byte) ([]byte, stamp, error) {
 
 func (g *cryptGuard) begin() {}
 
-// A cryptor is the authenticated encryption of tls-crypt: a MAC over what is in the clear and the plaintext, HMAC-SHA256,
-// is the tag, and its first half the initial counter block of AES-256-CTR.
+// A cryptor is the authenticated encryption of tls-crypt: a MAC over what is in the clear and the plaintext,
+// HMAC-SHA256, is the tag, and its first half the initial counter block of AES-256-CTR.
 type cryptor struct {
 	block           cipher.Block
 	mac             mac

@@ -27,8 +27,8 @@ const (
 	endStatic   = "-----END OpenVPN Static key V1-----"
 )
 
-// ReadStaticKey reads a key from a file. On systems with file modes nobody but the owner may have access to the file: it
-// must have mode 0600 or less.
+// ReadStaticKey reads a key from a file. On systems with file modes nobody but the owner may have access to the file:
+// it must have mode 0600 or less.
 func ReadStaticKey(path string) (*StaticKey, error) {
 	text, err := readPrivate(path)
 	if err != nil {
@@ -99,8 +99,8 @@ var errSecret = errors.New("openvpn: a key is not for files")
 // maxKeyFile is more than any key takes, comments included.
 const maxKeyFile = 16 << 10
 
-// readPrivate returns the contents of a file that others have no access to, and whose mode is looked at after opening: of
-// the file that is read, not of what has its name by now.
+// readPrivate returns the contents of a file that others have no access to, and whose mode is looked at after
+// opening: of the file that is read, not of what has its name by now.
 func readPrivate(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

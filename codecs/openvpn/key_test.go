@@ -40,8 +40,8 @@ func TestParseStaticKey(t *testing.T) {
 	}
 }
 
-// checkParse reports when a text is parsed though it should not be, or not for the reason given, or when the error shows
-// digits of the key.
+// checkParse reports when a text is parsed though it should not be, or not for the reason given, or when the error
+// shows digits of the key.
 func checkParse(t *testing.T, text string, parsed bool, err error, want string) {
 	t.Helper()
 	if want == "" && (err != nil || !parsed) {

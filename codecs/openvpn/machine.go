@@ -41,7 +41,8 @@ var (
 // Limits implements [frame.Machine]. What Send takes is copied: it needs no room around it.
 func (m *machine) Limits() frame.Limits { return frame.Limits{Max: maxFrame} }
 
-// Start implements [frame.Machine]. A client that has not been told the time, which some packets hold, begins when it is.
+// Start implements [frame.Machine]. A client that has not been told the time, which some packets hold, begins when it
+// is.
 func (m *machine) Start(ev []frame.Event) ([]frame.Event, error) {
 	m.started = true
 	return m.begin(ev), nil
@@ -119,7 +120,8 @@ func (s *stream) FrameLen(p []byte) (int, error) {
 	return lengthLen + int(binary.BigEndian.Uint16(p)), nil
 }
 
-// Recv implements [frame.Machine]. A packet that is refused changes nothing: over datagrams it is as if it had been lost.
+// Recv implements [frame.Machine]. A packet that is refused changes nothing: over datagrams it is as if it had been
+// lost.
 func (m *machine) Recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 	if m.failed != nil {
 		return ev, nil // it is over, and who holds the machine knows
@@ -149,8 +151,8 @@ func (m *machine) Recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 // Backlog implements [frame.Backlogger].
 func (m *machine) Backlog() int { return m.out.backlog() }
 
-// clocked reports whether anything is sent by the clock. A server whose client has proved nothing waits for that, unless
-// it has something to say, which in TLS it has not.
+// clocked reports whether anything is sent by the clock. A server whose client has proved nothing waits for that,
+// unless it has something to say, which in TLS it has not.
 func (m *machine) clocked() bool { return m.open || m.role == frame.Client || m.out.backlog() > 0 }
 
 // Deadline implements [frame.Timed].

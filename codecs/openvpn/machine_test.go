@@ -81,8 +81,8 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
-// Who sends a reset from an address that is not theirs makes the server send one packet for each, not twice as long, and
-// nothing by the clock.
+// Who sends a reset from an address that is not theirs makes the server send one packet for each, not twice as long,
+// and nothing by the clock.
 func TestServerDoesNotAmplify(t *testing.T) {
 	n := newNetwork(t, parse(t, ""))
 	server := n.ends[frame.Server]

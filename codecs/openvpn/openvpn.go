@@ -1,6 +1,6 @@
 // Package openvpn carries TLS in the control channel of OpenVPN, over UDP and TCP, as client and as server. It speaks
-// to OpenVPN 2.x itself. What OpenVPN says inside of TLS, key method 2 and what follows it, is for the program that uses
-// the connection; examples/openvpn shows it.
+// to OpenVPN 2.x itself. What OpenVPN says inside of TLS, key method 2 and what follows it, is for the program that
+// uses the connection; examples/openvpn shows it.
 //
 // Without a key the control channel authenticates nothing: whoever sees the session ids can end the connection. With
 // tls-auth each packet has a MAC, with tls-crypt it is encrypted besides, by keys that all clients of a server share;
@@ -20,8 +20,8 @@
 //	4       id of this packet, counted from 0; not in P_ACK_V1
 //	        TLS bytes, cut anywhere; in P_CONTROL_V1 only
 //
-// tls-auth adds a MAC, a replay id and the time at which replay ids began, of 4 bytes each. tls-crypt adds replay id and
-// time, and a MAC of 32 bytes, and encrypts what is behind it.
+// tls-auth adds a MAC, a replay id and the time at which replay ids began, of 4 bytes each. tls-crypt adds replay id
+// and time, and a MAC of 32 bytes, and encrypts what is behind it.
 //
 // https://github.com/OpenVPN/openvpn/blob/master/doc/doxygen/doc_protocol_overview.h
 //

@@ -204,8 +204,8 @@ func ovpnStamp(id, time uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, id), time)
 }
 
-// ovpnHalf returns the keys for encryption and for authentication of static.key, which has the bytes 0 to 255: the server
-// sends with the first half, the client with the second.
+// ovpnHalf returns the keys for encryption and for authentication of static.key, which has the bytes 0 to 255: the
+// server sends with the first half, the client with the second.
 func ovpnHalf(role string) (encryption, authentication []byte) {
 	key := make([]byte, 256)
 	for i := range key {
