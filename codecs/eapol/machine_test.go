@@ -1,10 +1,13 @@
 package eapol
 
 import (
+	"io/fs"
 	"testing"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -28,3 +31,11 @@ func TestRules(t *testing.T) {
 }
 
 func FuzzRecv(f *testing.F) { codectest.Fuzz(f, maker(f, "mtu=200")) }
+
+func TestVectors(t *testing.T) {
+	files, err := fs.Sub(vectors.FS, "eapol")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codectest.Vectors(t, files, codecs.Parse)
+}

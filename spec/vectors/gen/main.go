@@ -60,9 +60,9 @@ func write(dir string) error {
 
 // allVectors returns those of every codec.
 func allVectors() []vector {
-	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), hdlcVectors(),
-		isotpVectors(), lengthVectors(), openvpnVectors(), shimVectors(), slipVectors(), tdsVectors(), tpktVectors(),
-		wasmVectors(), websocketVectors())
+	return slices.Concat(capwapVectors(), channelDataVectors(), cobsVectors(), descVectors(), eapVectors(),
+		eapolVectors(), hdlcVectors(), isotpVectors(), lengthVectors(), openvpnVectors(), radiusVectors(), shimVectors(),
+		slipVectors(), tdsVectors(), tpktVectors(), wasmVectors(), websocketVectors())
 }
 
 // files returns the contents of all files by name.
