@@ -30,15 +30,29 @@ func (c *Conn) writeSome(messages [][]byte) (n int, err error) {
 	if gathers && c.batch != nil && c.codec.mach == nil && c.cfg.Trace == nil {
 		return c.gather(out, messages)
 	}
-	for n < len(messages) && (n == 0 || !c.busy()) {
-		if len(messages[n]) > 0 {
-			if err := c.writeLocked(messages[n], c.MTU()); err != nil {
-				return n, err
+	return c.writeEach(messages[:min(len(messages), maxSegments)])
+}
+
+// writeEach seals messages one by one and sends what that makes at once.
+func (c *Conn) writeEach(messages [][]byte) (n int, err error) {
+	s := scratches.Get().(*scratch)
+	defer s.release()
+	var count, size int
+	for n < len(messages) && err == nil {
+		if m := messages[n]; len(m) > 0 {
+			if err = c.seal(s, m, c.MTU()); err != nil {
+				break
 			}
+			count++
+			size += len(m)
 		}
 		n++
 	}
-	return n, nil
+	if sent := c.sendFrames(s); sent != nil {
+		return 0, c.explain(sent, len(messages[0]))
+	}
+	c.wrote(count, size)
+	return n, err
 }
 
 // What one send can carry. https://docs.kernel.org/networking/segmentation-offloads.html

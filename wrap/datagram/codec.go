@@ -62,8 +62,7 @@ func (f *codec) raw() bool { return f.recv == nil && f.mach == nil }
 func (c *Conn) frame(s *scratch, b *frame.Buf, flush bool) (err error) {
 	if f := &c.codec; f.mach != nil {
 		err = f.mach.give(c, b, flush)
-		s.frames = f.mach.takeFrames(s.frames)
-		c.traceFrames(s.frames)
+		c.takeFrames(s)
 		return err
 	}
 	var record []byte
@@ -83,11 +82,14 @@ func (c *Conn) frame(s *scratch, b *frame.Buf, flush bool) (err error) {
 	return nil
 }
 
-func (c *Conn) traceFrames(frames []*frame.Buf) {
+// takeFrames adds what a machine wants to be sent to s.frames.
+func (c *Conn) takeFrames(s *scratch) {
+	before := len(s.frames)
+	s.frames = c.codec.mach.takeFrames(s.frames)
 	if c.cfg.Trace == nil {
 		return
 	}
-	for _, b := range frames {
+	for _, b := range s.frames[before:] {
 		c.cfg.Trace(wrap.Trace{Sent: true, Frame: b.Bytes()})
 	}
 }

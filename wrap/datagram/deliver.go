@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/frame"
@@ -31,12 +32,12 @@ func (c *Conn) deliver(data []byte, segment int, from endpoint) {
 		var st bio.Status
 		var err error
 		s.list, st, err = c.batch.OpenBatch(s.list[:0], data, segment)
-		c.opened(s, st, err, &from)
+		c.opened(s, st, err, from)
 		return
 	}
 	for len(data) > 0 {
 		n := min(segment, len(data))
-		c.unframe(s, data[:n:n], &from)
+		c.unframe(s, data[:n:n], from)
 		data = data[n:]
 	}
 }
@@ -47,7 +48,7 @@ func (c *Conn) early() {
 	defer c.opening.Unlock()
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	c.openRecords(s, nil, nil)
+	c.openRecords(s, nil, endpoint{})
 }
 
 // failed reports whether nothing that comes can mean anything. After the peer's close_notify something may: it may have
@@ -58,7 +59,7 @@ func (c *Conn) failed() bool {
 }
 
 // unframe takes one frame apart.
-func (c *Conn) unframe(s *scratch, d []byte, from *endpoint) {
+func (c *Conn) unframe(s *scratch, d []byte, from endpoint) {
 	s.view.Borrow(d, 0, len(d))
 	if c.codec.mach != nil {
 		c.unframeMachine(s, from)
@@ -82,7 +83,7 @@ func (c *Conn) unframe(s *scratch, d []byte, from *endpoint) {
 	}
 }
 
-func (c *Conn) unframeMachine(s *scratch, from *endpoint) {
+func (c *Conn) unframeMachine(s *scratch, from endpoint) {
 	if c.cfg.Trace != nil {
 		c.cfg.Trace(wrap.Trace{Frame: s.view.Bytes()})
 	}
@@ -127,7 +128,7 @@ func (c *Conn) refuse(err error) {
 }
 
 // openRecords gives the engine the records of one datagram.
-func (c *Conn) openRecords(s *scratch, records []byte, from *endpoint) {
+func (c *Conn) openRecords(s *scratch, records []byte, from endpoint) {
 	var st bio.Status
 	var err error
 	if c.batch != nil {
@@ -140,7 +141,7 @@ func (c *Conn) openRecords(s *scratch, records []byte, from *endpoint) {
 }
 
 // opened deals with what the engine has made of datagrams.
-func (c *Conn) opened(s *scratch, st bio.Status, err error, from *endpoint) {
+func (c *Conn) opened(s *scratch, st bio.Status, err error, from endpoint) {
 	if !c.open.Load() && c.eng.State().Phase == bio.PhaseOpen {
 		c.shaken(nil) // before anybody hears of a message
 	}
@@ -185,6 +186,9 @@ func (c *Conn) take(messages [][]byte) {
 func (c *Conn) keep(messages [][]byte) {
 	c.mu.Lock()
 	limit, kept := c.cfg.queue(), false
+	if c.codec.stream {
+		limit = math.MaxInt // receiving waits before it is too much
+	}
 	for _, m := range messages {
 		switch {
 		case len(m) == 0 || c.closed.Load():
@@ -200,16 +204,16 @@ func (c *Conn) keep(messages [][]byte) {
 	}
 }
 
-// status deals with what the engine says besides messages. from is where the datagram came from, nil if there was none.
-func (c *Conn) status(st bio.Status, from *endpoint) {
+// status deals with what the engine says besides messages. from is where the datagram came from, if there was one.
+func (c *Conn) status(st bio.Status, from endpoint) {
 	if st.Out > 0 {
 		c.flush()
 	}
 	if st.Events == 0 {
 		return
 	}
-	if st.Events.Has(bio.EventNewest) && from != nil {
-		c.heardFrom(*from)
+	if st.Events.Has(bio.EventNewest) {
+		c.heardFrom(from)
 	}
 	if st.Events.Has(bio.EventRekey) {
 		c.tell(Event{Kind: EventRekey})
@@ -228,7 +232,8 @@ func (c *Conn) heardFrom(from endpoint) {
 	if old == nil || old.addr == from.addr || !from.addr.IsValid() {
 		return
 	}
-	c.to.Store(&from)
+	to := from // or each call would allocate
+	c.to.Store(&to)
 	c.owner.moved(c, *old, from)
 	c.tell(Event{Kind: EventMoved, From: old.addr, To: from.addr})
 }

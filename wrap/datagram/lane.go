@@ -140,10 +140,10 @@ func (l *lane) end(c *Conn) error {
 	l.carrier.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := l.err
-	if err == nil {
-		l.err = net.ErrClosed
-		err = late
+	err := orElse(l.err, late)
+	l.err = orElse(l.err, net.ErrClosed)
+	if c.eng.State().PeerClosed {
+		return nil // it would not have read it
 	}
 	return err
 }

@@ -95,6 +95,20 @@ func (c *Conn) busy() bool { return c.out.full() || c.codec.mach.full() }
 
 // writeLocked sends a message of at most room bytes.
 func (c *Conn) writeLocked(p []byte, room int) error {
+	s := scratches.Get().(*scratch)
+	defer s.release()
+	err := c.seal(s, p, room)
+	if sent := c.sendFrames(s); err == nil {
+		err = c.explain(sent, len(p))
+	}
+	if err == nil {
+		c.wrote(1, len(p))
+	}
+	return err
+}
+
+// seal makes frames of a message of at most room bytes.
+func (c *Conn) seal(s *scratch, p []byte, room int) error {
 	switch {
 	case c.closed.Load():
 		return net.ErrClosed
@@ -109,18 +123,10 @@ func (c *Conn) writeLocked(p []byte, room int) error {
 		b.Release()
 		return fmt.Errorf("datagram: %w", err)
 	}
-	s := scratches.Get().(*scratch)
-	defer s.release()
 	if err = c.frame(s, b, true); err != nil {
-		err = fmt.Errorf("datagram: codec: %w", err)
+		return fmt.Errorf("datagram: codec: %w", err)
 	}
-	if sent := c.sendFrames(s); err == nil {
-		err = c.explain(sent, len(p))
-	}
-	if err == nil {
-		c.wrote(1, len(p))
-	}
-	return err
+	return nil
 }
 
 // wrote counts messages.
@@ -173,7 +179,8 @@ func (c *Conn) judge(err error) error {
 		return errNarrow
 	}
 	if s := c.shake.Load(); s != nil {
-		s.refused.Store(&err)
+		refusal := err // or each call would allocate
+		s.refused.Store(&refusal)
 	}
 	return nil // a datagram is lost, as others are
 }
@@ -229,9 +236,8 @@ func (c *Conn) flushLocked() {
 
 // drainLocked sends what the codec has to say.
 func (c *Conn) drainLocked(s *scratch) {
-	if m := c.codec.mach; m != nil {
-		s.frames = m.takeFrames(s.frames)
-		c.traceFrames(s.frames)
+	if c.codec.mach != nil {
+		c.takeFrames(s)
 		c.sendFrames(s)
 	}
 }
