@@ -43,7 +43,7 @@ func (c *Conn) Detach() (net.Conn, error) {
 	if !c.closing.CompareAndSwap(false, true) {
 		return nil, net.ErrClosed
 	}
-	c.cancel(net.ErrClosed)
+	c.cancel(net.ErrClosed) // from here on nothing of TLS can reach the stream
 	c.eng.Abort(net.ErrClosed)
 	c.out.abandon(net.ErrClosed)
 	bare := bytes.bare()

@@ -13,37 +13,61 @@ import (
 
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs/tds"
+	"github.com/encase-tls/encase/codecs/tsharktest"
+	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
 
-// A recorder keeps what is written to a connection.
-type recorder struct {
-	net.Conn
-	mu      sync.Mutex
-	written []byte
+// A tape keeps what both ends write, in order.
+type tape struct {
+	mu       sync.Mutex
+	messages []tsharktest.Message
 }
 
-func (r *recorder) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	r.written = append(r.written, p...)
-	r.mu.Unlock()
+// from returns what one end has written.
+func (t *tape) from(role frame.Role) (all []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.messages {
+		if m.From == role {
+			all = append(all, m.Data...)
+		}
+	}
+	return all
+}
+
+// first returns the first n messages.
+func (t *tape) first(n int) []tsharktest.Message {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.messages[:n]
+}
+
+// recorded is a connection that is written by the end with a role.
+type recorded struct {
+	net.Conn
+	role frame.Role
+	tape *tape
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.tape.mu.Lock()
+	r.tape.messages = append(r.tape.messages, tsharktest.Message{From: r.role, Data: bytes.Clone(p)})
+	r.tape.mu.Unlock()
 	return r.Conn.Write(p)
 }
 
-func (r *recorder) bytes() []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return bytes.Clone(r.written)
+// ends are a client and a server of wrap over TCP, and what they write.
+type ends struct {
+	client, server *wrap.Conn
+	tape           tape
 }
 
-// ends are a client and a server of wrap over TCP, and what either writes.
-type ends struct {
-	client, server     *wrap.Conn
-	fromClient, toward *recorder
-}
+// An edit changes the configurations of both ends. cert is that of the server.
+type edit func(client, server *wrap.Config, cert tls.Certificate)
 
 // join makes two ends with codecs of these arguments. chain is how many certificates the server sends.
-func join(t *testing.T, clientArg, serverArg string, version uint16, chain int) *ends {
+func join(t *testing.T, clientArg, serverArg string, version uint16, chain int, edits ...edit) *ends {
 	t.Helper()
 	ca, err := ephemeral.New("a CA")
 	if err != nil {
@@ -69,15 +93,17 @@ func join(t *testing.T, clientArg, serverArg string, version uint16, chain int) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &ends{fromClient: &recorder{Conn: near}, toward: &recorder{Conn: far}}
-	e.client = wrap.Client(wrap.Stream(e.fromClient), &wrap.Config{
+	e := new(ends)
+	client := &wrap.Config{
 		TLS:   &tls.Config{RootCAs: ca.Pool(), ServerName: "db.example", MaxVersion: version},
 		Codec: parse(t, clientArg),
-	})
-	e.server = wrap.Server(wrap.Stream(e.toward), &wrap.Config{
-		TLS:   &tls.Config{Certificates: []tls.Certificate{cert}},
-		Codec: parse(t, serverArg),
-	})
+	}
+	server := &wrap.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: parse(t, serverArg)}
+	for _, change := range edits {
+		change(client, server, cert)
+	}
+	e.client = wrap.Client(wrap.Stream(&recorded{near, frame.Client, &e.tape}), client)
+	e.server = wrap.Server(wrap.Stream(&recorded{far, frame.Server, &e.tape}), server)
 	t.Cleanup(func() {
 		go e.client.Close()
 		e.server.Close()
@@ -132,9 +158,51 @@ func TestConnections(t *testing.T) {
 			if c.server == "size=512" {
 				size = 512
 			}
-			wantPhases(t, e.fromClient.bytes(), 0x12, size)
-			wantPhases(t, e.toward.bytes(), 0x04, size)
+			wantPhases(t, e.tape.from(frame.Client), 0x12, size)
+			wantPhases(t, e.tape.from(frame.Server), 0x04, size)
 		})
+	}
+}
+
+// TestTickets has ends that want session tickets, of which a server that has asked for a certificate sends those of TLS
+// 1.3 behind the client's last flight: none may come, for they would be in a packet where the client expects none. Each
+// end sees to that, whatever the other does.
+func TestTickets(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, careless := range []frame.Role{frame.Client, frame.Server} {
+			cache := tls.NewLRUClientSessionCache(4)
+			for range 2 { // the second would resume
+				e := join(t, "", "", version, 1, func(client, server *wrap.Config, cert tls.Certificate) {
+					client.TLS.ClientSessionCache = cache
+					client.TLS.Certificates = []tls.Certificate{cert}
+					server.TLS.ClientAuth = tls.RequireAnyClientCert
+					cfg := []*wrap.Config{client, server}[careless]
+					cfg.Codec = unlimited(cfg.Codec)
+				})
+				if client, server := e.shake(); client != nil || server != nil {
+					t.Fatal(client, server)
+				}
+				transfer(t, e.client, e.server)
+				transfer(t, e.server, e.client)
+				if e.client.ConnectionState().DidResume {
+					t.Errorf("%s: a session is resumed", tls.VersionName(version))
+				}
+			}
+		}
+	}
+}
+
+// unlimited returns a Maker of Machines that do not limit TLS.
+func unlimited(mk frame.Maker) frame.Maker {
+	type all interface {
+		frame.Machine
+		frame.Delimiter
+		frame.Preamble
+		wrap.HandshakeObserver
+	}
+	return func(role frame.Role) (frame.Machine, error) {
+		m, err := mk(role)
+		return struct{ all }{m.(all)}, err
 	}
 }
 
@@ -207,7 +275,7 @@ func TestLoginOnly(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		wire := e.fromClient.bytes()
+		wire := e.tape.from(frame.Client)
 		if bytes.Contains(wire, []byte("the password")) || !bytes.HasSuffix(wire, []byte("the rest of the login")) {
 			t.Error("the password is on the wire, or what follows is not")
 		}

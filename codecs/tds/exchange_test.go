@@ -80,7 +80,7 @@ func TestEncryption(t *testing.T) {
 		types := map[frame.Role]byte{frame.Client: 0x12, frame.Server: 0x04}
 		peer := says(t, types[c.role.Peer()], tds.Prelogin{Encryption: c.peer})
 		wrote, rest, err := exchange(t, m, c.role, append(peer, 0x16))
-		if (err == nil) != (c.why == "") || err != nil && (!errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why)) {
+		if !refusedFor(err, c.why) {
 			t.Errorf("%v %q, peer says %v: %v, want an error with %q", c.role, c.arg, c.peer, err, c.why)
 		}
 		if errors.Is(err, tds.ErrNoEncryption) != (c.peer == tds.NotSupported) {
@@ -90,10 +90,19 @@ func TestEncryption(t *testing.T) {
 			t.Errorf("%v %q, peer says %v: says %v, leaves %x; want %v", c.role, c.arg, c.peer, own, rest, c.own)
 		}
 		a, ok := tds.Agreed(m)
-		if ok != (err == nil) || a.LoginOnly != c.loginOnly || ok && (a.Received.Encryption != c.peer || a.Sent.Encryption != c.own) {
+		said := !ok || a.Received.Encryption == c.peer && a.Sent.Encryption == c.own
+		if ok != (err == nil) || a.LoginOnly != c.loginOnly || !said {
 			t.Errorf("%v %q, peer says %v: agreed on %+v, %t", c.role, c.arg, c.peer, a, ok)
 		}
 	}
+}
+
+// refusedFor reports whether err is the peer's fault and says why, or nil if why is empty.
+func refusedFor(err error, why string) bool {
+	if why == "" {
+		return err == nil
+	}
+	return errors.Is(err, frame.ErrMalformed) && strings.Contains(err.Error(), why)
 }
 
 // encryptionIn returns what a packet says of encryption.
@@ -116,9 +125,10 @@ func TestServerAnswers(t *testing.T) {
 		name         string
 		own          tds.Prelogin
 		client, want tds.Prelogin
-		refused      bool
+		why          string
 	}{
-		{name: "MARS if both can", own: tds.Prelogin{MARS: true}, client: tds.Prelogin{MARS: true}, want: tds.Prelogin{MARS: true}},
+		{name: "MARS if both can", own: tds.Prelogin{MARS: true}, client: tds.Prelogin{MARS: true},
+			want: tds.Prelogin{MARS: true}},
 		{name: "MARS of the server alone", own: tds.Prelogin{MARS: true}},
 		{name: "MARS of the client alone", client: tds.Prelogin{MARS: true}},
 		{name: "FedAuth to who knows it", own: tds.Prelogin{FedAuth: []byte{1}}, client: tds.Prelogin{FedAuth: []byte{1}},
@@ -129,7 +139,7 @@ func TestServerAnswers(t *testing.T) {
 		{name: "its instance", own: tds.Prelogin{Instance: "Sales"}, client: tds.Prelogin{Instance: "SALES"}},
 		{name: "no instance", own: tds.Prelogin{Instance: "Sales"}},
 		{name: "another", own: tds.Prelogin{Instance: "Sales"}, client: tds.Prelogin{Instance: "X"},
-			want: tds.Prelogin{Instance: tds.OtherInstance}, refused: true},
+			want: tds.Prelogin{Instance: tds.OtherInstance}, why: "not the instance"},
 	} {
 		mk, err := tds.New(tds.Options{Prelogin: c.own})
 		if err != nil {
@@ -138,14 +148,16 @@ func TestServerAnswers(t *testing.T) {
 		m, _ := mk(frame.Server)
 		c.client.Encryption, c.want.Encryption, c.want.Version = tds.On, tds.On, tds.DefaultVersion
 		wrote, _, err := exchange(t, m, frame.Server, says(t, 0x12, c.client))
-		if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), "not the instance") {
+		if !refusedFor(err, c.why) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if want := says(t, 0x04, c.want); !bytes.Equal(wrote, want) {
 			t.Errorf("%s: it answers %x, want %x", c.name, wrote, want)
 		}
-		if a, ok := tds.Agreed(m); ok && (!bytes.Equal(a.Received.Nonce, c.client.Nonce) || a.Received.Instance != c.client.Instance) {
-			t.Errorf("%s: it has understood %+v", c.name, a.Received)
+		got, ok := tds.Agreed(m)
+		same := bytes.Equal(got.Received.Nonce, c.client.Nonce) && got.Received.Instance == c.client.Instance
+		if ok && !same {
+			t.Errorf("%s: it has understood %+v", c.name, got.Received)
 		}
 	}
 }
@@ -181,7 +193,7 @@ func TestExchangeRefuses(t *testing.T) {
 		{frame.Server, "12 01 0013 0000 00 00 00 0006 0006 ff 1000000000", "outside"},
 	} {
 		_, _, err := exchange(t, newMachine(t, "", c.role), c.role, unhex(t, c.peer))
-		if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why) {
+		if !refusedFor(err, c.why) {
 			t.Errorf("%v, %.40s: %v, want an error with %q", c.role, c.peer, err, c.why)
 		}
 	}
@@ -207,7 +219,8 @@ func TestPreloginInPackets(t *testing.T) {
 
 func TestAgreedOfOthers(t *testing.T) {
 	raw, _ := frame.Raw(frame.Client)
-	for _, m := range []frame.Machine{nil, raw, newMachine(t, "exchanged", frame.Client), newMachine(t, "", frame.Client)} {
+	exchanged, early := newMachine(t, "exchanged", frame.Client), newMachine(t, "", frame.Client)
+	for _, m := range []frame.Machine{nil, raw, exchanged, early} {
 		if _, ok := tds.Agreed(m); ok {
 			t.Errorf("%T has agreed on something", m)
 		}

@@ -25,7 +25,9 @@ const (
 	typeLogin7   = 0x10
 	typePrelogin = 0x12
 
-	typeTLS = 0x16 // none of TDS: the first byte of a ClientHello by itself
+	// These are none of TDS, but types of TLS records by themselves.
+	typeTLS     = 0x16 // as a ClientHello's
+	typeTLSData = 0x17
 )
 
 // machine is one end of a connection while TLS shakes hands.
@@ -118,6 +120,8 @@ func (m *machine) checkType(typ byte) error {
 		return errClearLogin
 	case typ == typeTLS:
 		return errBareTLS
+	case typ == typeTLSData:
+		return errLostFlight
 	}
 	return errType
 }
@@ -154,8 +158,7 @@ func (m *machine) Recv(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 
 // LimitTLS has the form that wrap.TLSLimiter asks for.
 func (m *machine) LimitTLS(cfg *tls.Config, _ frame.Role) {
-	cfg.SessionTicketsDisabled = true
-	cfg.ClientSessionCache = nil
+	cfg.SessionTicketsDisabled = true // with which a client does not ask for any either
 	if m.freeTDS && (cfg.MaxVersion == 0 || cfg.MaxVersion > tls.VersionTLS12) {
 		cfg.MaxVersion = tls.VersionTLS12
 	}
@@ -171,10 +174,12 @@ var (
 	errType       = malformed("neither a packet of the handshake nor anything else that can come here")
 	errClearLogin = malformed("a login in clear; the peer has agreed to encrypt it")
 	errBareTLS    = malformed("TLS without packets, before the handshake is done")
-	errUnderrun   = malformed("the length says less than the header takes")
-	errLong       = malformed("a packet of more than 32767 bytes")
-	errLength     = malformed("not as long as its length field says")
-	errTooLarge   = fmt.Errorf("tds: %w", frame.ErrTooLarge)
+	errLostFlight = malformed("data of TLS while the handshake is not done: a client that loses its last flight of " +
+		"TLS 1.3, as old ones do? Limit TLS to 1.2: the option freetds")
+	errUnderrun = malformed("the length says less than the header takes")
+	errLong     = malformed("a packet of more than 32767 bytes")
+	errLength   = malformed("not as long as its length field says")
+	errTooLarge = fmt.Errorf("tds: %w", frame.ErrTooLarge)
 )
 
 func malformed(what string) error { return fmt.Errorf("tds: %w: %s", frame.ErrMalformed, what) }

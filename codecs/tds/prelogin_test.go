@@ -40,7 +40,10 @@ func TestParsePrelogin(t *testing.T) {
 		{"an instance without its zero", "00 000b 0006 02 0011 0002 ff 100000000000 6162", tds.Prelogin{
 			Version: tds.Version{Major: 16}, Encryption: tds.NotSupported, Instance: "ab"}},
 	} {
-		if got, err := tds.ParsePrelogin(unhex(t, c.message)); err != nil || !reflect.DeepEqual(got, c.want) {
+		message := unhex(t, c.message)
+		got, err := tds.ParsePrelogin(message)
+		clear(message) // of which nothing may have been kept
+		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
 		}
 	}
@@ -55,6 +58,7 @@ func TestParsePreloginRefuses(t *testing.T) {
 		"aa 0100 0000":                           "VERSION", // an ERROR token
 		"00":                                     "no end",
 		"00 0000 0006 01":                        "no end",
+		"00 0000 0006 01 0000 00":                "no end",
 		"00 0000 0006 00 0000 0006 ff":           "given twice",
 		"00 0006 0006 ff 1000000000":             "outside",
 		"00 0006 0005 ff 100000000000":           "another length",

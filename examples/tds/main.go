@@ -22,10 +22,10 @@
 //	ca file = ca.crt
 //
 // With encryption = request, tsql asks for encryption of the login alone; this server grants it because it has the
-// option login-only, and without it would insist on all. That is the part to read here: packet.go, in which a connection
-// changes from TLS to clear text after one packet, where both ends can see it.
+// option login-only, and without it would insist on all. That is the part to read here: packet.go, where a connection
+// changes from TLS to clear text behind one packet. With encryption = off the server refuses it.
 //
-// A browser of databases for TDS 8.0 ("strict") begins with TLS. It needs no codec, and is not served here.
+// Clients of TDS 8.0 ("strict") begin with TLS. That needs no codec, and is not served here.
 package main
 
 import (

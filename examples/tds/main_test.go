@@ -57,14 +57,16 @@ func TestClient(t *testing.T) {
 	} {
 		var out strings.Builder
 		err := run(t.Context(), []string{"client", address, ca, c.options, c.sql}, &out)
-		if wanted := c.want != ""; out.String() != c.want || (err == nil) != wanted || err != nil && !strings.Contains(err.Error(), c.why) {
+		works := c.want != ""
+		if out.String() != c.want || (err == nil) != works || err != nil && !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%q %.40q: %q, %v; want %q, %q", c.options, c.sql, &out, err, c.want, c.why)
 		}
 	}
 	if what := refused(); strings.Count(what, "\n") != 1 || !strings.Contains(what, "a message of more than 65536 bytes") {
 		t.Errorf("the server complains of %q", what)
 	}
-	if err := run(t.Context(), []string{"client", address}, io.Discard); err == nil || !strings.Contains(err.Error(), "usage") {
+	err := run(t.Context(), []string{"client", address}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "usage") {
 		t.Error(err)
 	}
 }
@@ -81,7 +83,8 @@ func TestDowngrade(t *testing.T) {
 	defer between.Close()
 	heard := make(chan int64, 1)
 	go func() { heard <- downgrade(between, address) }()
-	err = run(t.Context(), []string{"client", between.Addr().String(), filepath.Join(dir, "ca.crt"), "", "SELECT 1"}, io.Discard)
+	ca := filepath.Join(dir, "ca.crt")
+	err = run(t.Context(), []string{"client", between.Addr().String(), ca, "", "SELECT 1"}, io.Discard)
 	if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), "somebody on the path") {
 		t.Error(err)
 	}
@@ -90,8 +93,8 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
-// downgrade passes PRELOGIN on and changes ENCRYPT_ON to ENCRYPT_OFF in the answer. It returns how many bytes the client
-// says after that.
+// downgrade passes PRELOGIN on and changes ENCRYPT_ON to ENCRYPT_OFF in the answer. It returns how many bytes the
+// client says after that.
 func downgrade(l net.Listener, target string) (more int64) {
 	client, err := l.Accept()
 	if err != nil {

@@ -94,15 +94,19 @@ func admit(l *link) error {
 	}
 	who, err := parseLogin(message)
 	if err != nil {
-		return errors.Join(fmt.Errorf("login: %w", err), l.write(typeReply, failure(errorLogin, severityRefused, err.Error())))
+		return turnAway(l, err.Error())
 	}
 	known := subtle.ConstantTimeCompare([]byte(who.user), []byte(user)) &
 		subtle.ConstantTimeCompare([]byte(who.password), []byte(password))
 	if known != 1 {
-		what := fmt.Sprintf("Login failed for user %.40q.", who.user)
-		return errors.Join(errors.New(what), l.write(typeReply, failure(errorLogin, severityRefused, what)))
+		return turnAway(l, fmt.Sprintf("Login failed for user %.40q.", who.user))
 	}
 	return l.write(typeReply, welcome(min(who.version, version74)))
+}
+
+// turnAway tells a client why it may not log in, and returns that.
+func turnAway(l *link, why string) error {
+	return errors.Join(errors.New(why), l.write(typeReply, failure(errorLogin, severityRefused, why)))
 }
 
 // reply returns the answer to a message.

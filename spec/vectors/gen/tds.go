@@ -42,7 +42,8 @@ func tdsReceived() []vector {
 		malformed("tds-decode-reply-server", c, "04 01 00 0d 00 00 01 00 "+hello).as("server").
 			with("Reserved", "no client sends it"),
 		decode("tds-decode-max", c, "12 01 7f ff 00 00 01 00 5a*32759", "5a*32759").with("Maximum", "whatever is sent here"),
-		stream("tds-stream", c, "ok", "12 00 00 0a 00 00 00 00 68 65 12 01 00 08 00 00 01 00 12 01 00 0b 00 00 00 00 6c 6c 6f", hello).
+		stream("tds-stream", c, "ok",
+			"12 00 00 0a 00 00 00 00 68 65 12 01 00 08 00 00 01 00 12 01 00 0b 00 00 00 00 6c 6c 6f", hello).
 			with("Fragmentation Empty", ""),
 		stream("tds-stream-cut", c, "more", "12 00 00 0a 00 00 01 00 68 65 12 01 00 0b 00 00", "68 65").with("Truncated", ""),
 
