@@ -338,3 +338,18 @@ func (q *Queue) Close() {
 	}
 	q.signal()
 }
+
+// MoveTo puts the packets that wait into another Queue; those of a flow stay in their order.
+func (q *Queue) MoveTo(other *Queue) {
+	q.mu.Lock()
+	var all []*Unit
+	for i := range q.flows {
+		for u := q.take(&q.flows[i]); u != nil; u = q.take(&q.flows[i]) {
+			all = append(all, u)
+		}
+	}
+	q.mu.Unlock()
+	for _, u := range all {
+		other.Push(u)
+	}
+}

@@ -1,0 +1,170 @@
+package tun
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/encase-tls/encase/tun/link"
+	"github.com/encase-tls/encase/tun/wire"
+	"github.com/encase-tls/encase/wrap/datagram"
+)
+
+// A Carrier is a kind of connection.
+type Carrier string
+
+// The carriers.
+const (
+	Stream    Carrier = "stream"
+	Datagrams Carrier = "datagrams"
+)
+
+// A connection is one of the connections of a session: TLS over a stream, or DTLS.
+type connection struct {
+	session *session
+	carrier Carrier
+	codec   string // as it was configured, for people
+	conn    net.Conn
+	queue   *link.Queue
+	link    mover
+	health  health
+	began   time.Time
+	once    sync.Once
+	sent    chan struct{} // closed when Send has ended
+	ended   chan struct{}
+	why     atomic.Pointer[error]
+}
+
+// A mover is a link.Stream or link.Datagrams.
+type mover interface {
+	Send() error
+	Receive() error
+	Stats() link.Stats
+}
+
+// newConnection makes a connection of a session. It moves nothing until it runs.
+func (s *session) newConnection(conn net.Conn, codec string) *connection {
+	c := &connection{session: s, carrier: Stream, codec: codec, conn: conn, began: time.Now(),
+		sent: make(chan struct{}), ended: make(chan struct{})}
+	c.queue = link.NewQueue(s.settings.queueLimit, s.settings.queueTarget)
+	cfg := link.Config{
+		Allowed: s.allowed, Control: c.control, MTU: s.mtu, Whole: s.whole, Partial: s.partial,
+	}
+	if m, ok := conn.(*datagram.Conn); ok {
+		cfg.Whole = s.settings.own
+		c.carrier = Datagrams
+		c.link = link.NewDatagrams(m, c.queue, s.writer, s.gateway, cfg)
+	} else {
+		c.link = link.NewStream(conn, c.queue, s.writer, cfg)
+	}
+	c.health.heard = c.began
+	return c
+}
+
+// run moves packets until the connection ends, and returns why; nil and io.EOF are ends in order.
+func (c *connection) run() error {
+	go func() {
+		defer close(c.sent)
+		if err := c.link.Send(); err != nil {
+			c.end(err)
+		}
+	}()
+	c.end(c.link.Receive())
+	<-c.sent
+	return *c.why.Load()
+}
+
+// end ends the connection at once, for the first of the reasons that it is given.
+func (c *connection) end(why error) {
+	c.once.Do(func() {
+		c.why.Store(&why)
+		c.queue.Close()
+		c.conn.Close()
+		close(c.ended)
+	})
+}
+
+// bye tells the peer why the connection, which runs, ends, and ends it when that has left, or has not in time.
+func (c *connection) bye(b wire.Bye) {
+	const patience = time.Second
+	c.say(wire.TypeBye, wire.AppendBye(nil, b))
+	c.queue.Close() // Send ends behind the message
+	select {
+	case <-c.sent:
+	case <-c.ended:
+	case <-time.After(patience):
+	}
+	c.end(&b)
+}
+
+// say sends a control message. A peer that reads none loses its connection.
+func (c *connection) say(t wire.Type, body []byte) {
+	if !c.queue.PushControl(link.Message{Type: t, Body: body}) {
+		c.end(errNotReading)
+	}
+}
+
+var errNotReading = errors.New("tun: the peer does not read what it is told")
+
+// control handles a control message of the peer. An error ends the connection.
+func (c *connection) control(t wire.Type, body []byte) error {
+	c.health.hear(time.Now())
+	switch t {
+	case wire.TypePing:
+		p, err := wire.ParsePing(body)
+		if err != nil {
+			return err
+		}
+		c.say(wire.TypePong, wire.AppendPing(nil, c.counts(p.ID)))
+	case wire.TypePong:
+		p, err := wire.ParsePing(body)
+		if err != nil {
+			return err
+		}
+		c.health.pong(p, time.Now())
+	case wire.TypeProbe:
+		p, err := wire.ParseProbe(body)
+		if err != nil {
+			return err
+		}
+		c.say(wire.TypeProbed, wire.AppendProbed(nil, p))
+	case wire.TypeProbed:
+		p, err := wire.ParseProbed(body)
+		if err != nil {
+			return err
+		}
+		c.health.probed(p)
+	case wire.TypeBye:
+		b, err := wire.ParseBye(body)
+		if err != nil {
+			return err
+		}
+		return &b
+	default:
+		return c.session.settings.control(c, t, body)
+	}
+	return nil
+}
+
+// counts is what a Ping or Pong says of this connection.
+func (c *connection) counts(id uint32) wire.Ping {
+	s := c.link.Stats()
+	return wire.Ping{ID: id, Sent: uint32(s.Sent), Received: uint32(s.Received + s.Spoofed + s.Refused)}
+}
+
+// state returns what TLS has agreed on.
+func (c *connection) state() tls.ConnectionState {
+	if s, ok := c.conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return s.ConnectionState()
+	}
+	return tls.ConnectionState{}
+}
+
+// inOrder reports whether an end needs no explanation.
+func inOrder(err error) bool {
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+}

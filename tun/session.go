@@ -1,0 +1,155 @@
+package tun
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/encase-tls/encase/tun/device"
+	"github.com/encase-tls/encase/tun/link"
+	"github.com/encase-tls/encase/tun/wire"
+)
+
+// settings are what all sessions of a client or a server have in common.
+type settings struct {
+	queueLimit       int
+	queueTarget      time.Duration
+	keepalive, dead  time.Duration
+	writer           *link.Writer
+	own              device.Offloads // of the device here
+	gateway          netip.Addr      // of this end
+	connectionClosed func(c *connection, why error)
+
+	// control handles what is not handled by every connection: Hello, Config, Attach.
+	control func(c *connection, t wire.Type, body []byte) error
+}
+
+// A session is what two ends have agreed on, and the connections over which they move packets: one, or for a time
+// several, when a connection is replaced by a new one, or when there are a stream and datagrams. Both ends choose for
+// themselves where they send; they receive from all.
+type session struct {
+	settings *settings
+	id       string
+	mtu      int
+	whole    device.Offloads // what the peer takes whole
+	partial  bool
+	allowed  func(netip.Addr) bool
+
+	active atomic.Pointer[connection] // where packets go; nil: nowhere, they are lost
+
+	mu          sync.Mutex
+	connections []*connection // in the order in which they came
+
+	lost  atomic.Uint64 // packets without a connection
+	moves atomic.Uint64 // times that active has changed to another kind
+}
+
+// push sends a packet, which it takes over.
+func (s *session) push(u *link.Unit) {
+	if c := s.active.Load(); c != nil {
+		c.queue.Push(u)
+		return
+	}
+	s.lost.Add(1)
+	u.Release()
+}
+
+// attach adds a connection, which then runs until it ends.
+func (s *session) attach(c *connection) {
+	s.mu.Lock()
+	s.connections = append(s.connections, c)
+	s.mu.Unlock()
+	s.choose(time.Now())
+	go func() {
+		why := c.run()
+		s.detach(c)
+		s.settings.connectionClosed(c, why)
+	}()
+}
+
+func (s *session) detach(c *connection) {
+	s.mu.Lock()
+	s.connections = slices.DeleteFunc(s.connections, func(o *connection) bool { return o == c })
+	s.mu.Unlock()
+	s.choose(time.Now())
+}
+
+// list returns the connections.
+func (s *session) list() []*connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.connections)
+}
+
+// tick looks after the connections. It is called a few times in a second.
+func (s *session) tick(now time.Time) {
+	for _, c := range s.list() {
+		ask, giveUp := c.health.look(now, c.link.Stats(), s.settings.keepalive, s.settings.dead)
+		switch {
+		case giveUp:
+			c.end(&wire.Bye{Reason: wire.ReasonIdle})
+		case ask || !c.health.proven() && now.Sub(c.began) < stallAfter:
+			c.ping(now)
+		}
+	}
+	s.choose(now)
+}
+
+func (c *connection) ping(now time.Time) {
+	p := c.health.ask(now, c.counts(0))
+	c.say(wire.TypePing, wire.AppendPing(nil, p))
+}
+
+// choose decides where packets go: to the newest connection of datagrams that works, or else to the newest stream that
+// does. When none does, they go on where they went: whatever moves first shows it.
+func (s *session) choose(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.active.Load()
+	best := pick(s.connections, func(c *connection) bool {
+		return c.carrier == Datagrams && c.health.proven() && c.health.works(now)
+	})
+	if best == nil {
+		best = pick(s.connections, func(c *connection) bool { return c.carrier == Stream && c.health.works(now) })
+	}
+	if best == nil && was != nil && slices.Contains(s.connections, was) {
+		return
+	}
+	if best == nil {
+		best = pick(s.connections, func(*connection) bool { return true })
+	}
+	if best == was {
+		return
+	}
+	s.active.Store(best)
+	if was == nil {
+		return
+	}
+	if best != nil {
+		if best.carrier != was.carrier {
+			s.moves.Add(1)
+		}
+		was.queue.MoveTo(best.queue)
+	}
+}
+
+// pick returns the newest connection that f likes.
+func pick(list []*connection, f func(*connection) bool) *connection {
+	for _, c := range slices.Backward(list) {
+		if f(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// end ends the session, and tells the peer why.
+func (s *session) end(b wire.Bye) {
+	var all sync.WaitGroup
+	for _, c := range s.list() {
+		all.Go(func() { c.bye(b) })
+	}
+	all.Wait()
+}
