@@ -57,9 +57,9 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	if m, ok := conn.(*datagram.Conn); ok {
 		cfg.Whole = s.settings.own
 		c.carrier = Datagrams
-		c.link = link.NewDatagrams(m, c.queue, s.writer, s.gateway, cfg)
+		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.settings.gateway, cfg)
 	} else {
-		c.link = link.NewStream(conn, c.queue, s.writer, cfg)
+		c.link = link.NewStream(conn, c.queue, s.settings.writer, cfg)
 	}
 	c.health.heard = c.began
 	return c
