@@ -110,8 +110,7 @@ func (m *machine) isNew(s stamp, begins bool) bool {
 func (m *machine) meet(ev []frame.Event, c *packet) []frame.Event {
 	m.peer = c.session
 	m.guard.begin()
-	m.in.drop()
-	m.in = receiver{next: 1}
+	m.in = receiver{next: 1} // nothing was kept of a peer that has proved nothing
 	m.in.note(0)
 	if m.role == frame.Client {
 		m.open = true

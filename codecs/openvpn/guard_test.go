@@ -164,8 +164,23 @@ func TestKeyedGuard(t *testing.T) {
 			t.Errorf("byte %d of the wrapped key is changed: %v", i, err)
 		}
 	}
+	for _, n := range []int{0, 1, 2, 33, 34, 35, minWrapped - 1, len(wrapped) + 100, math.MaxUint16} {
+		p := append(packet(resetClientV3), wrapped...)
+		binary.BigEndian.PutUint16(p[len(p)-2:], uint16(n))
+		if _, _, err := server.open(p); err != errWKC {
+			t.Errorf("the wrapped key says that it has %d bytes: %v", n, err)
+		}
+	}
+	keyed := server.(*keyedGuard)
 	for range 2 {
+		before := keyed.offered.crypt
 		body, _, err := server.open(append(packet(resetClientV3), wrapped...))
+		if before != nil && keyed.offered.crypt != before {
+			t.Error("a key that is shown again is unwrapped again")
+		}
+		if keyed.scratch != ([maxWrapped]byte{}) {
+			t.Error("the key of a client stays where it was unwrapped")
+		}
 		if err != nil || string(body) != "body" {
 			t.Errorf("%q, %v", body, err)
 		}
@@ -178,6 +193,42 @@ func TestKeyedGuard(t *testing.T) {
 		if body, _, err := server.open(p); err != nil || string(body) != "body" {
 			t.Errorf("%q, %v", body, err)
 		}
+	}
+}
+
+// A packet may have payload and wrapped key: only the payload is TLS.
+func TestPayloadBeforeKey(t *testing.T) {
+	client, _, wrapped := v2Guards(t)
+	text, err := os.ReadFile("testdata/tls-crypt-v2-server.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ParseServerKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mk, err := New(Options{ServerKey: key, SessionID: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := mk(frame.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recv := func(op opcode, id uint32, body string) []frame.Event {
+		p := append([]byte{byte(op) << opcodeShift}, "client's"...)
+		p = append(append(p, make([]byte, client.overhead())...), body...)
+		client.seal(p, stamp{id, 1})
+		ev, err := server.Recv(nil, frame.NewBuf(0, append(p, wrapped...), 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev
+	}
+	recv(resetClientV3, 1, "\x00\x00\x00\x00\x00")
+	ev := recv(controlWKC, 2, "\x01\x00\x00\x00\x00\x01\x02\x03\x04\x05\x06\x07\x08\x00\x00\x00\x01hello")
+	if len(ev) != 2 || ev[0].Kind != frame.In || string(ev[0].Buf.Bytes()) != "hello" {
+		t.Errorf("%d events, not TLS and an acknowledgement", len(ev))
 	}
 }
 

@@ -103,18 +103,23 @@ func TestReadKey(t *testing.T) {
 	}
 	client, _ := keysV2(t)
 	clientPath := writeFile(t, "client.key", client)
-	if runtime.GOOS != "windows" {
-		os.Chmod(path, 0o640)
-		os.Chmod(clientPath, 0o604)
-		if _, err := openvpn.ReadStaticKey(path); err == nil || !strings.Contains(err.Error(), "mode 0640") {
-			t.Errorf("with mode 0640: %v", err)
-		}
+	if runtime.GOOS == "windows" {
+		t.Skip("no file modes")
 	}
+	os.Chmod(path, 0o640)
+	os.Chmod(clientPath, 0o604)
 	long := writeFile(t, "long", strings.Repeat("#\n", 10000))
-	for _, arg := range []string{"tls-crypt=" + path, "tls-auth=" + long, "tls-crypt-v2=" + clientPath,
-		"tls-crypt-v2=" + long, "tls-auth=" + t.TempDir(), "tls-crypt=/nonexistent"} {
-		if _, err := openvpn.Parse(arg); err == nil || !strings.HasPrefix(err.Error(), "openvpn: ") {
-			t.Errorf("Parse(%q): %v", arg, err)
+	for arg, want := range map[string]string{
+		"tls-crypt=" + path:          "mode 0640",
+		"tls-crypt-v2=" + clientPath: "mode 0604",
+		"tls-auth=" + long:           "longer than",
+		"tls-crypt-v2=" + long:       "longer than",
+		"tls-auth=" + t.TempDir():    "not a regular file",
+		"tls-crypt=/nonexistent":     "no such file",
+	} {
+		_, err := openvpn.Parse(arg)
+		if err == nil || !strings.HasPrefix(err.Error(), "openvpn: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
 		}
 	}
 }

@@ -81,6 +81,35 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
+// What is not flushed waits until a packet is full of it, also when more stands in front of it than may be sent.
+func TestFlush(t *testing.T) {
+	n := newNetwork(t, parse(t, "mtu=384"))
+	n.start(t)
+	n.settle(t)
+	client, server := n.ends[frame.Client], n.ends[frame.Server]
+	const packet = 346
+	for _, c := range []struct {
+		size    int
+		flush   bool
+		arrives int // in all
+	}{
+		{10, false, 0}, {packet - 11, false, 0}, {2, false, packet}, {7 * packet, true, 8*packet + 1},
+		{5, false, 8*packet + 1}, {0, true, 8*packet + 11},
+	} {
+		if err := n.send(client, make([]byte, c.size), c.flush); err != nil {
+			t.Fatal(err)
+		}
+		if c.size == 7*packet { // before any is acknowledged
+			if err := n.send(client, make([]byte, 5), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n.settle(t); len(server.got) != c.arrives {
+			t.Errorf("%d bytes more, flushed: %t: %d have arrived, want %d", c.size, c.flush, len(server.got), c.arrives)
+		}
+	}
+}
+
 // Who sends a reset from an address that is not theirs makes the server send one packet for each, not twice as long,
 // and nothing by the clock.
 func TestServerDoesNotAmplify(t *testing.T) {
@@ -140,6 +169,12 @@ func TestSoftReset(t *testing.T) {
 		}
 		if err := n.send(client, []byte("hello"), true); err != openvpn.ErrSoftReset {
 			t.Errorf("%s: Send, after that: %v", arg, err)
+		}
+		if err := n.send(n.ends[frame.Server], []byte("hello"), true); err != nil {
+			t.Fatal(err)
+		}
+		if n.settle(t); len(client.got) > 0 || n.ends[frame.Server].Machine.(frame.Backlogger).Backlog() != 5 {
+			t.Errorf("%s: what comes after that is taken, or acknowledged", arg)
 		}
 	}
 	n := newNetwork(t, parse(t, "udp,session=0102030405060708,tls-auth=KEY"))

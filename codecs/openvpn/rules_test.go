@@ -87,6 +87,41 @@ func TestVectors(t *testing.T) {
 	})
 }
 
+func TestParseRefuses(t *testing.T) {
+	key := keyFile(t)
+	for arg, want := range map[string]string{
+		"x":                                     `unknown option "x"`,
+		"tcp=1":                                 `unknown option "tcp=1"`,
+		"udp,tcp":                               "tcp is given twice, or contradicts",
+		"mtu=400,mtu=400":                       "mtu=400 is given twice",
+		"mtu=0":                                 "bad mtu 1 (allowed: 384 to 1500)",
+		"mtu=1501":                              "bad mtu 1501",
+		"mtu=x":                                 `bad value in "mtu=x"`,
+		"retry=0":                               "bad retry 1ns",
+		"retry=2h":                              "bad retry 2h0m0s",
+		"retry=2":                               `bad value in "retry=2"`,
+		"timeout=0s":                            "bad timeout 1ns",
+		"timeout":                               `bad value in "timeout"`,
+		"session=00":                            `bad value in "session=00"`,
+		"auth=md5":                              `bad value in "auth=md5"`,
+		"auth=sha256":                           "auth and direction are for tls-auth",
+		"direction=none":                        "auth and direction are for tls-auth",
+		"direction=1":                           `bad value in "direction=1"`,
+		"session=0000000000000000":              `bad value in "session=0000000000000000"`,
+		"tls-auth=" + key + ",tls-crypt=" + key: "one of tls-auth, tls-crypt and tls-crypt-v2",
+	} {
+		_, err := openvpn.Parse(arg)
+		if err == nil || !strings.HasPrefix(err.Error(), "openvpn: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
+		}
+	}
+	for _, o := range []openvpn.Options{{Digest: 4}, {Direction: 3}} {
+		if _, err := openvpn.New(o); err == nil {
+			t.Errorf("New takes %+v", o)
+		}
+	}
+}
+
 func FuzzUDP(f *testing.F)      { codectest.Fuzz(f, parse(f, "udp")) }
 func FuzzTCP(f *testing.F)      { codectest.Fuzz(f, parse(f, "tcp,session=0102030405060708")) }
 func FuzzTLSAuth(f *testing.F)  { codectest.Fuzz(f, parse(f, "udp,tls-auth=KEY")) }

@@ -134,7 +134,7 @@ func openvpnWindow() []vector {
 			[]string{"< " + ovpnAckS(3, 1), "< " + ovpnAckS(2), "> " + ovpnFromC(8, "5a", 0)})...).
 			with("Fragmentation Control", "six are under way; two more begin when the oldest have arrived"),
 		client("openvpn-fast", slices.Concat(six, []string{"< " + ovpnAckS(3, 2), "< " + ovpnAckS(3, 2),
-			"< " + ovpnAckS(4, 3, 2)}, full(1))...).
+			"< " + ovpnAckS(4, 3, 2)}, full(1), []string{"< " + ovpnAckS(5, 4)})...).
 			with("Control", "three later ones have arrived: the first is sent again; to say so again counts for nothing"),
 		tooLarge("openvpn-over", ovpnServer, "5a*65538").as("server").with("Maximum", ""),
 	}
@@ -162,6 +162,7 @@ func openvpnRefused() []vector {
 		client("openvpn-wkc", "58 "+ovpnS+" 00 00000001 "+hello).with("Reserved", "without tls-crypt-v2"),
 		malformed("openvpn-two-clients", ovpnClient, "38 d2d2d2d2d2d2d2d2 00 00000000").as("client").with("", ""),
 		malformed("openvpn-two-servers", ovpnServer, "40 d2d2d2d2d2d2d2d2 00 00000000").as("server").with("", ""),
+		malformed("openvpn-reset-zero", ovpnServer, "38 0000000000000000 00 00000000").as("server").with("Reserved", ""),
 		malformed("openvpn-no-session", ovpnServer, ovpnFromC(1, hello)).as("server").with("", "no reset before it"),
 		malformed("openvpn-no-session-data", ovpnServer, "48 000000 00000001 5a*20").as("server").with("Side", ""),
 	}
@@ -298,6 +299,9 @@ func openvpnCrypt() []vector {
 			with("Guard", "replay ids begin anew at a later time"),
 		served("openvpn-crypt-back", "< "+at(ovpnTime-1, 200, ovpnFromC(1, hello, 0))).
 			with("Guard", "the time goes back: a replay"),
+		served("openvpn-crypt-another", "< "+c(1, "38 d2d2d2d2d2d2d2d2 00 00000000"),
+			"> "+s(2, "40 "+ovpnS+" 01 00000000 d2d2d2d2d2d2d2d2 00000000")).
+			with("Guard", "another client has replay ids of its own"),
 		malformed("openvpn-crypt-bent", server, string(bent)).as("server").with("Guard", ""),
 		malformed("openvpn-crypt-wrong-half", server, ovpnCrypt("server", ovpnResetC, ovpnStamp(1, ovpnTime))).as("server").
 			with("Guard", ""),
