@@ -14,13 +14,22 @@ import (
 // notUDP hides what conn is, so that only the methods of a net.PacketConn are left.
 type notUDP struct{ net.PacketConn }
 
-func portable(t *testing.T, address string) *udp.Socket {
+func foreign(t *testing.T, address string) *udp.Socket {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return must(t, udp.From(notUDP{conn}), nil)
+}
+
+func portable(t *testing.T, address string) *udp.Socket {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return must(t, udp.Portable(conn.(*net.UDPConn)), nil)
 }
 
 // TestBoundaries sends random batches in every way and checks that what arrives is what was sent, datagram for
@@ -34,13 +43,14 @@ func TestBoundaries(t *testing.T) {
 		"offload":    func(t *testing.T, a string) *udp.Socket { return open(t, a, auto) },
 		"mmsg":       func(t *testing.T, a string) *udp.Socket { return open(t, a, off) },
 		"one by one": portable,
+		"any conn":   foreign,
 	}
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		for out, sender := range ways {
 			for in, receiver := range ways {
 				t.Run(fmt.Sprintf("%s/%s to %s", address, out, in), func(t *testing.T) {
 					room := buffer
-					if in == "one by one" {
+					if in == "one by one" || in == "any conn" {
 						room = 200 << 10 // what systems have by default
 					}
 					exchange(t, sender(t, address), receiver(t, address), room/2)
@@ -182,7 +192,12 @@ func TestDualStack(t *testing.T) {
 
 // TestLongDatagrams reads, with too little room, what is longer.
 func TestLongDatagrams(t *testing.T) {
-	server := open(t, "127.0.0.1:0", udp.Options{})
+	longDatagrams(t, open(t, "127.0.0.1:0", udp.Options{}))
+	longDatagrams(t, portable(t, "127.0.0.1:0"))
+}
+
+func longDatagrams(t *testing.T, server *udp.Socket) {
+	t.Helper()
 	client := dial(t, server.LocalAddr().String(), udp.Options{})
 	long, short := make([]byte, 101), []byte("short")
 	send(t, client, udp.Packet{Data: long}, udp.Packet{Data: short}, udp.Packet{Data: long}, udp.Packet{Data: short})
@@ -195,9 +210,14 @@ func TestLongDatagrams(t *testing.T) {
 	if s := server.Stats(); s.Truncated != 2 {
 		t.Errorf("%+v", s)
 	}
+	seen := map[*byte]bool{}
 	for i := range ps {
+		seen[&ps[i].Data[:1][0]] = true
 		if cap(ps[i].Data) != 100 {
 			t.Errorf("the room of packet %d is %d bytes now", i, cap(ps[i].Data))
 		}
+	}
+	if len(seen) != len(ps) {
+		t.Errorf("of %d buffers %d are left", len(ps), len(seen))
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/encase-tls/encase/wrap/udp"
 )
@@ -90,6 +93,32 @@ func TestJoiningNeedsRoom(t *testing.T) {
 	}
 }
 
+// TestKernelRefusesGSO uses a socket for which the kernel knows GSO, but refuses it: it cannot do without checksums.
+func TestKernelRefusesGSO(t *testing.T) {
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := conn.(*net.UDPConn).SyscallConn()
+	raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := must(t, udp.From(conn), nil)
+	for range 3 {
+		send(t, s, udp.Packet{Addr: addrOf(s), Data: noise[:4150], Segment: 100}, udp.Packet{Addr: addrOf(s)})
+		got := receive(t, s, 43, rooms(64, 200))
+		for i, d := range got[:42] {
+			if !bytes.Equal(d.Data, noise[i*100:][:len(d.Data)]) || i < 41 && len(d.Data) != 100 {
+				t.Fatalf("datagram %d is another", i)
+			}
+		}
+	}
+	if gso, _ := s.Offloads(); gso || s.Stats().Fallbacks != 2 || s.Stats().GSOSends != 0 {
+		t.Errorf("GSO %v, %+v", gso, s.Stats())
+	}
+}
+
 // TestTooLong sends what no datagram can hold, among others.
 func TestTooLong(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
@@ -97,7 +126,8 @@ func TestTooLong(t *testing.T) {
 		for name, client := range map[string]*udp.Socket{"connected": dial(t, server.LocalAddr().String(), udp.Options{}),
 			"unconnected": open(t, address, udp.Options{}), "portable": portable(t, address)} {
 			to := addrOf(server)
-			ps := []udp.Packet{{Addr: to, Data: []byte("one")}, {Addr: to, Data: make([]byte, 1<<16)}, {Addr: to, Data: []byte("two")}}
+			ps := []udp.Packet{{Addr: to, Data: []byte("one")}, {Addr: to, Data: make([]byte, 1<<16)},
+				{Addr: to, Data: []byte("two")}}
 			n, err := client.WriteBatch(ps)
 			var big *udp.TooBigError
 			if n != 3 || !errors.As(err, &big) || ps[1].Err != err || ps[0].Err != nil || ps[2].Err != nil {
@@ -131,7 +161,7 @@ func TestAnswersFromWhereItWasAsked(t *testing.T) {
 				t.Errorf("%s: asked on %v, not %v", c.address, q.Local, asked)
 			}
 			answer := udp.Packet{Addr: q.Addr, Local: q.Local, Data: []byte("answers."), Segment: 4}
-			forgotten := udp.Packet{Addr: q.Addr, Data: []byte("elsewhere")}
+			forgotten := udp.Packet{Addr: q.Addr, Data: []byte("else")} // of a length that would fit behind
 			send(t, server, answer, forgotten)
 			got := receive(t, client, 3, rooms(2, 100))
 			if got[0].Addr != asked || got[1].Addr != asked || got[2].Addr == asked {
@@ -142,20 +172,39 @@ func TestAnswersFromWhereItWasAsked(t *testing.T) {
 	}
 }
 
+// TestECN sends the same with different bits in one batch.
 func TestECN(t *testing.T) {
 	server := open(t, "[::]:0", udp.Options{})
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		to := netip.AddrPortFrom(netip.MustParseAddr(ip), addrOf(server).Port())
 		for _, from := range []*udp.Socket{open(t, "[::]:0", udp.Options{}), dial(t, to.String(), udp.Options{})} {
+			var ps []udp.Packet
 			for ecn := range uint8(4) {
-				send(t, from, udp.Packet{Addr: to, ECN: ecn, Data: []byte("hello"), Segment: 3})
-				for _, got := range receive(t, server, 2, rooms(2, udp.MaxRead)) {
-					if got.ECN != ecn {
-						t.Errorf("to %v: %d arrives as %d", to, ecn, got.ECN)
-					}
+				ps = append(ps, udp.Packet{Addr: to, ECN: ecn, Data: []byte{ecn, ecn}, Segment: 1})
+			}
+			send(t, from, ps...)
+			for _, got := range receive(t, server, 8, rooms(4, udp.MaxRead)) {
+				if got.ECN != got.Data[0] {
+					t.Errorf("to %v: %d arrives as %d", to, got.Data[0], got.ECN)
 				}
 			}
 		}
+	}
+}
+
+// TestHandedDown uses a socket that joins already.
+func TestHandedDown(t *testing.T) {
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := conn.(*net.UDPConn).SyscallConn()
+	raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) })
+	s := must(t, udp.From(conn), nil)
+	client := dial(t, s.LocalAddr().String(), udp.Options{Offload: udp.OffloadOn})
+	send(t, client, udp.Packet{Data: []byte("abc"), Segment: 1})
+	if got := receive(t, s, 3, rooms(1, 100)); string(got[2].Data) != "c" {
+		t.Errorf("%q", got[2].Data)
 	}
 }
 
@@ -165,15 +214,12 @@ func TestDropped(t *testing.T) {
 	client := dial(t, server.LocalAddr().String(), udp.Options{})
 	const n = 200
 	send(t, client, repeat(udp.Packet{Data: make([]byte, 500)}, n)...)
-	for ps := rooms(16, 1000); server.Stats().BytesIn == 0 || server.Stats().DatagramsIn < n-1 && server.Stats().Dropped == 0; {
+	for ps, st := rooms(16, 1000), server.Stats(); st.DatagramsIn+st.Dropped < client.Stats().DatagramsOut; {
 		if _, err := server.ReadBatch(ps); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %+v, of %d sent", err, st, client.Stats().DatagramsOut)
 		}
-		send(t, client, udp.Packet{}) // brings the news
-	}
-	for server.Stats().DatagramsIn+server.Stats().Dropped < client.Stats().DatagramsOut {
-		if _, err := server.ReadBatch(rooms(16, 1000)); err != nil {
-			t.Fatalf("%v: %+v, of %d sent", err, server.Stats(), client.Stats().DatagramsOut)
+		if st = server.Stats(); st.Dropped == 0 {
+			send(t, client, udp.Packet{}) // brings the news
 		}
 	}
 	if in, out := server.Stats(), client.Stats(); in.Dropped == 0 || in.DatagramsIn+in.Dropped != out.DatagramsOut {

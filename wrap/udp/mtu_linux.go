@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mtu returns the path MTU of packet i, 0 if it is not known. Most often its neighbour has had the same question.
-func (s *sender) mtu(ps []Packet, i int) int {
+// mtu returns the path MTU of packet i, whose datagrams of size bytes are too big, or 0 if it is not known. Most often
+// its neighbour has had the same question.
+func (s *sender) mtu(ps []Packet, i, size int) int {
 	if i > 0 {
 		before, ok := ps[i-1].Err.(*TooBigError)
 		if ok && before.Addr == s.target(&ps[i]) {
@@ -15,6 +16,9 @@ func (s *sender) mtu(ps []Packet, i int) int {
 		}
 	}
 	mtu, _ := s.pathMTU(ps[i].Addr)
+	if MaxPayload(s.target(&ps[i]).Addr(), mtu) >= size {
+		return 0 // that of another network namespace, see routeMTU, or of another moment
+	}
 	return mtu
 }
 
@@ -33,7 +37,8 @@ func (k *kernel) pathMTU(to netip.AddrPort) (mtu int, err error) {
 }
 
 // routeMTU asks with a socket that is connected for the purpose: the kernel does not tell of others. Its packets would
-// take the way that ours take unless the socket has a mark, or policies look at ports.
+// take the way that ours take unless the socket has a mark, policies look at ports, or the socket is of another network
+// namespace than the thread that calls.
 func routeMTU(to netip.AddrPort, from netip.Addr, z *zones) (int, error) {
 	six, domain := to.Addr().Is6(), unix.AF_INET
 	if six {

@@ -124,7 +124,7 @@ func (s *sender) refused(ps []Packet, at position, m message) position {
 		return at
 	case s.errno == unix.EMSGSIZE:
 		s.stats.tooBig.Add(1)
-		p.Err = &TooBigError{Addr: s.target(p), Size: m.bytes, MTU: s.mtu(ps, at.packet), Err: s.errno}
+		p.Err = &TooBigError{Addr: s.target(p), Size: m.bytes, MTU: s.mtu(ps, at.packet, m.bytes), Err: s.errno}
 	default:
 		s.stats.refuse(p, s.target(p), s.errno)
 	}

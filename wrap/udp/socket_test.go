@@ -24,7 +24,8 @@ func sockets(t *testing.T) map[string]*udp.Socket {
 	return map[string]*udp.Socket{
 		"Open":                open(t, "127.0.0.1:0", udp.Options{}),
 		"From a *net.UDPConn": must(t, udp.From(conn), nil),
-		"From another conn":   portable(t, "127.0.0.1:0"),
+		"From another conn":   foreign(t, "127.0.0.1:0"),
+		"portable":            portable(t, "127.0.0.1:0"),
 	}
 }
 
@@ -83,7 +84,8 @@ func TestNothingToDo(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	if _, err := udp.Open("tcp", "127.0.0.1:0", udp.Options{}); err == nil || !strings.Contains(err.Error(), `network "tcp"`) {
+	_, err := udp.Open("tcp", "127.0.0.1:0", udp.Options{})
+	if err == nil || !strings.Contains(err.Error(), `network "tcp"`) {
 		t.Errorf("a network that is not UDP: %v", err)
 	}
 	if _, err := udp.OpenShards("udp", "127.0.0.1:0", 0, udp.Options{}); err == nil {
@@ -117,7 +119,17 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %+v", name, st)
 		}
 	}
-	client := dial(t, to.String(), udp.Options{})
+	conn, err := net.Dial("udp", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, to, dial(t, to.String(), udp.Options{}))
+	refused(t, to, must(t, udp.Portable(conn.(*net.UDPConn)), nil))
+}
+
+// refused uses a connected socket while nobody listens at the other end, and afterwards.
+func refused(t *testing.T, to netip.AddrPort, client *udp.Socket) {
+	t.Helper()
 	send(t, client, udp.Packet{Data: []byte("hello")})
 	if _, err := client.ReadBatch(rooms(1, 100)); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("ReadBatch of a connected socket: %v", err)
@@ -126,6 +138,7 @@ func TestRefused(t *testing.T) {
 	back := open(t, to.String(), udp.Options{})
 	send(t, client, udp.Packet{Data: []byte("again")}, udp.Packet{Data: []byte("and again")}) // not taken for refused
 	receive(t, back, 2, rooms(2, 100))
+	back.Close()
 	if st := client.Stats(); st.Unreachable != 2 || st.Refused != 0 || st.DatagramsOut != 4 {
 		t.Errorf("a connected socket: %+v", st)
 	}

@@ -203,8 +203,8 @@ func checkNetwork(network string) error {
 // ReadBatch waits for datagrams and takes as many as are there and have room: one Packet holds one, or with GRO
 // several. It fills ps[:n], n > 0 unless err is set, and may change the order of ps.
 //
-// A datagram that is longer than its Packet has room is dropped and counted, where the system tells. GRO is used if each
-// Packet of the first ReadBatch has room for MaxRead bytes; all later ones must have as much then, or the joined
+// A datagram that is longer than its Packet has room is dropped and counted, where the system tells. GRO is used if
+// each Packet of the first ReadBatch has room for MaxRead bytes; all later ones must have as much then, or the joined
 // datagrams that do not fit are dropped and counted like those.
 //
 // err wraps net.ErrClosed after Close and os.ErrDeadlineExceeded after the read deadline. A connected socket also
@@ -259,8 +259,9 @@ func readError(err error) error {
 
 // PathMTU returns the longest IP packet, in bytes, that the kernel believes to reach addr: that of the first link, or
 // less if routers have said so. A datagram holds MaxPayload of it. The kernel's belief may come from forged ICMP.
-// Nothing is sent. On systems other than Linux, and over other conns, the error wraps errors.ErrUnsupported. On a
-// connected socket addr may be the zero AddrPort.
+// Nothing is sent. On a connected socket addr may be the zero AddrPort; one that is not answers for the network
+// namespace of the thread that calls. On systems other than Linux, and over other conns, the error wraps
+// errors.ErrUnsupported.
 func (s *Socket) PathMTU(addr netip.AddrPort) (int, error) {
 	mtu, err := s.mover.pathMTU(addr)
 	if err != nil {
