@@ -118,6 +118,9 @@ func (g *Gate) Proven(t Ticket) {
 	}
 }
 
+// Has reports whether a Ticket is valid.
+func (g *Gate) Has(t Ticket) bool { return g.open.get(t) != nil }
+
 // Done notes that a handshake is over, however it has ended.
 func (g *Gate) Done(t Ticket) {
 	if s := g.open.get(t); s != nil {

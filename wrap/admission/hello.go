@@ -72,6 +72,13 @@ func offersEndWell(r *reader) bool {
 	return r.p != nil && len(r.p) == 0
 }
 
+// IsLaterFragment reports whether a datagram begins with a fragment of a ClientHello that is not the first: it means
+// something only to who has that.
+func IsLaterFragment(datagram []byte) bool {
+	m, ok := firstFragment(datagram)
+	return ok && m.typ == msgClientHello && m.offset > 0 && m.length <= maxHello
+}
+
 // ParseVerify returns the cookie in a HelloVerifyRequest. It is for datagrams of the server's own engine.
 // https://www.rfc-editor.org/rfc/rfc6347#section-4.2.1
 func ParseVerify(datagram []byte) (cookie []byte, ok bool) {
@@ -92,15 +99,22 @@ func IsServerHello(datagram []byte) bool {
 	return ok && m.typ == msgServerHello
 }
 
-// A message is the beginning of a handshake message: the first fragment, or all of it.
+// A message is a handshake message, or a fragment of one.
 type message struct {
 	typ    uint8
 	length int // of the whole
 	seq    uint16
+	offset int
 	body   []byte // of the fragment
 }
 
-// firstMessage returns the unprotected handshake message with which a datagram begins.
+// firstMessage returns the unprotected handshake message with which a datagram begins, if that is its beginning.
+func firstMessage(p []byte) (message, bool) {
+	m, ok := firstFragment(p)
+	return m, ok && m.offset == 0
+}
+
+// firstFragment returns the part of an unprotected handshake message with which a datagram begins.
 //
 //	0      1         3       5          11       13     14       17    19       22       25
 //	┌──────┬─────────┬───────┬──────────┬────────╥──────┬────────┬─────┬────────┬────────┬──────┐
@@ -108,7 +122,7 @@ type message struct {
 //	└──────┴─────────┴───────┴──────────┴────────╨──────┴────────┴─────┴────────┴────────┴──────┘
 //
 // https://www.rfc-editor.org/rfc/rfc6347#section-4.1 https://www.rfc-editor.org/rfc/rfc6347#section-4.2.2
-func firstMessage(p []byte) (m message, ok bool) {
+func firstFragment(p []byte) (m message, ok bool) {
 	if len(p) < recordHeader+messageHeader || p[0] != typeHandshake {
 		return m, false
 	}
@@ -121,10 +135,10 @@ func firstMessage(p []byte) (m message, ok bool) {
 	if len(p) < messageHeader {
 		return m, false
 	}
-	m = message{typ: p[0], length: uint24(p[1:]), seq: binary.BigEndian.Uint16(p[4:])}
-	offset, n := uint24(p[6:]), uint24(p[9:])
+	m = message{typ: p[0], length: uint24(p[1:]), seq: binary.BigEndian.Uint16(p[4:]), offset: uint24(p[6:])}
+	n := uint24(p[9:])
 	p = p[messageHeader:]
-	if offset != 0 || n > m.length || n > len(p) {
+	if m.offset+n > m.length || n > len(p) {
 		return m, false
 	}
 	m.body = p[:n:n]

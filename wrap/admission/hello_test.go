@@ -140,6 +140,21 @@ func TestIsServerHello(t *testing.T) {
 	}
 }
 
+func TestIsLaterFragment(t *testing.T) {
+	body := helloBody(make([]byte, 32), nil, nil)
+	later := record(1, 0, body[30:], len(body))
+	later[21] = 30
+	beyond := bytes.Clone(later)
+	beyond[21] = 31
+	first := record(1, 0, body[:36], len(body))
+	if !IsLaterFragment(later) || IsLaterFragment(first) || IsLaterFragment(beyond) || IsLaterFragment(opensslHello) {
+		t.Error("not told apart")
+	}
+	if _, ok := ParseHello(later); ok {
+		t.Error("a later fragment is taken for a ClientHello")
+	}
+}
+
 func TestClassify(t *testing.T) {
 	want := []struct {
 		upTo int
