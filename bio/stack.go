@@ -26,6 +26,12 @@ type Config struct {
 	// MTU bounds what Flush returns of a handshake over datagrams, in bytes; 0 leaves it to the stack. A stack with a
 	// bound of its own takes the lesser.
 	MTU int
+
+	// NewCID, if set, makes the connection IDs that the peer is asked to put into its records, of CIDLen bytes each, for
+	// whoever has many connections on one socket; it comes before options of the stack. It may be called by several
+	// goroutines. Stacks that have no connection IDs ignore both. https://www.rfc-editor.org/rfc/rfc9146
+	NewCID func() []byte
+	CIDLen int
 }
 
 // A Maker makes engines that share a configuration. It is safe for concurrent use.

@@ -14,7 +14,7 @@ func (s *settings) newCID() []byte {
 	}
 	cid := s.NewCID()
 	if len(cid) != s.CIDLen {
-		panic(fmt.Sprintf("dtls: Options.NewCID returned %d bytes, CIDLen is %d", len(cid), s.CIDLen))
+		panic(fmt.Sprintf("dtls: NewCID returned %d bytes, CIDLen is %d", len(cid), s.CIDLen))
 	}
 	return cid
 }

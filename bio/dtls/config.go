@@ -44,7 +44,8 @@ type Options struct {
 	// https://www.rfc-editor.org/rfc/rfc6347#section-4.1.2.6
 	ReplayWindow int
 
-	// CIDLen asks the peer to put a connection ID of so many bytes, at most 255, into its records. 0: it need not.
+	// CIDLen asks the peer to put a connection ID of so many bytes, at most 255, into its records. 0: it need not. What
+	// bio.Config says of connection IDs comes before.
 	// https://www.rfc-editor.org/rfc/rfc9146
 	CIDLen int
 	// NewCID returns a connection ID of CIDLen bytes that no other connection has; nil: a random one. Any other length
@@ -89,6 +90,9 @@ func settle(cfg *bio.Config, opts Options) (*settings, error) {
 	}
 	s := &settings{Options: opts, tls: cfg.TLS, peer: cfg.Peer}
 	s.bound(cfg.MTU)
+	if cfg.NewCID != nil {
+		s.NewCID, s.CIDLen = cfg.NewCID, cfg.CIDLen
+	}
 	if s.tls == nil {
 		s.tls = &tls.Config{}
 	}
@@ -135,7 +139,7 @@ func (o *Options) refused() error {
 	case o.CIDLen < 0 || o.CIDLen > maxCIDLen:
 		return fmt.Errorf("dtls: Options.CIDLen is %d, want 0 to %d", o.CIDLen, maxCIDLen)
 	case o.NewCID != nil && o.CIDLen == 0:
-		return errors.New("dtls: Options.NewCID needs CIDLen, the length of what it returns")
+		return errors.New("dtls: NewCID needs CIDLen, the length of what it returns")
 	case o.FlightInterval < 0 || o.HandshakeTimeout < 0:
 		return errors.New("dtls: Options.FlightInterval and HandshakeTimeout may not be negative")
 	case o.PSKIdentity != nil && o.PSK == nil:
