@@ -80,7 +80,8 @@ type Config struct {
 	// Socket holds options of the sockets that Dial and Listen open.
 	Socket udp.Options
 
-	shared [2]shared // by role
+	newCID func() []byte // of a shard of a Listener; nil: as the stack has it
+	shared [2]shared     // by role
 }
 
 // shared is what all Conns of one role have in common.
@@ -133,7 +134,7 @@ func (c *Config) engines(role frame.Role, most int) (bio.Maker, error) {
 		cfg = cfg.Clone()
 		l.LimitTLS(cfg, role)
 	}
-	return stack.New(&bio.Config{TLS: cfg, MTU: most})
+	return stack.New(&bio.Config{TLS: cfg, MTU: most, NewCID: c.newCID, CIDLen: cidLen})
 }
 
 func (c *Config) stack() (stack bio.Stack, err error) {

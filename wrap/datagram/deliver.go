@@ -145,13 +145,16 @@ func (c *Conn) opened(s *scratch, st bio.Status, err error, from endpoint) {
 	if !c.open.Load() && c.eng.State().Phase == bio.PhaseOpen {
 		c.shaken(nil) // before anybody hears of a message
 	}
+	if st.Events.Has(bio.EventNewest) {
+		c.heardFrom(from) // before a Handler answers
+	}
 	if len(s.list) > 0 {
 		c.take(s.list)
 	}
 	if len(s.list) > 0 || st.Events != 0 {
 		c.note(heard)
 	}
-	c.status(st, from)
+	c.status(st)
 	if err != nil {
 		c.fail(fmt.Errorf("datagram: %w", err))
 	}
@@ -204,16 +207,13 @@ func (c *Conn) keep(messages [][]byte) {
 	}
 }
 
-// status deals with what the engine says besides messages. from is where the datagram came from, if there was one.
-func (c *Conn) status(st bio.Status, from endpoint) {
+// status deals with what the engine says besides messages.
+func (c *Conn) status(st bio.Status) {
 	if st.Out > 0 {
 		c.flush()
 	}
 	if st.Events == 0 {
 		return
-	}
-	if st.Events.Has(bio.EventNewest) {
-		c.heardFrom(from)
 	}
 	if st.Events.Has(bio.EventRekey) {
 		c.tell(Event{Kind: EventRekey})

@@ -115,7 +115,7 @@ func (c *Conn) shakeHands(s *shake) error {
 			return c.late(s)
 		}
 		st, _ := c.eng.Tick(time.Now()) // an error shows in the phase
-		c.status(st, endpoint{})
+		c.status(st)
 	}
 }
 
