@@ -8,7 +8,8 @@ import (
 )
 
 // A reader takes a module apart. It trusts no count: before anything is allocated for a vector, its elements have to be
-// there, one byte each at least. The runtime does not look at that, and would reserve gigabytes for a file of ten bytes.
+// there, one byte each at least. The runtime does not look at that, and would reserve gigabytes for a file of ten
+// bytes.
 type reader struct {
 	rest []byte
 	err  error // the first one; all that is read afterwards is zero

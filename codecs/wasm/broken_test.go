@@ -1,15 +1,6 @@
 package wasm_test
 
-import (
-	"bytes"
-	"errors"
-	"strings"
-	"testing"
-	"time"
-
-	"github.com/encase-tls/encase/codecs/wasm"
-	"github.com/encase-tls/encase/frame"
-)
+import "strings"
 
 // A part is one that a broken plugin has in place of that of right.
 type part = map[string]string
@@ -24,6 +15,9 @@ var broken = []struct {
 	{"import-wasi", "imports", `it imports "fd_write" of "wasi_snapshot_preview1"`, part{"memory": `
 		(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
 		(memory (export "memory") 2)`}},
+	{"deep-blocks", "size", "255 deep", part{"more": `
+		(func ` + strings.Repeat("(block ", 256) + strings.Repeat(")", 256) + `)`}},
+
 	{"import-memory", "imports", `"memory" of "env"`, part{"memory": `
 		(import "env" "memory" (memory 2)) (export "memory" (memory 0))`}},
 
@@ -32,6 +26,8 @@ var broken = []struct {
 		(func (global.set 1 (i32.const 0x7fffffff)))`}},
 	{"local-of-host", "module", "names 1 of 1", part{"more": `(func (param i32) (local.set 1 (i32.const 1)))`}},
 	{"no-such-function", "module", "names 99 of", part{"more": `(func (call 99))`}},
+
+	{"start-with-result", "module", "the start function", part{"more": `(func $s (result i32) (i32.const 1)) (start $s)`}},
 
 	{"atomic", "instruction", "0xfe", part{"more": `(func (atomic.fence))`}},
 	{"tail-call", "instruction", "0x12", part{"more": `(func $f (return_call $f))`}},
@@ -69,9 +65,9 @@ var broken = []struct {
 	{"random-wide", "exports", "encase_random", part{"more": `(global (export "encase_random") i64 (i64.const 0))`}},
 	{"name-of-host", "exports", `"encase:steps"`, part{"more": `(global (export "encase:steps") i32 (i32.const 0))`}},
 
-	{"start-traps", "start", "unreachable", part{"more": `(func $s (unreachable)) (start $s)`}},
-	{"start-loops", "start", "unreachable", part{"more": `(func $s ` + spin + `) (start $s)`}},
-	{"initialize-loops", "start", "unreachable", part{"more": `(func (export "_initialize") ` + spin + `)`}},
+	{"start-traps", "trap", "encase:start: unreachable", part{"more": `(func $s (unreachable)) (start $s)`}},
+	{"start-loops", "steps", "encase:start does not end", part{"more": `(func $s ` + spin + `) (start $s)`}},
+	{"initialize-loops", "steps", "_initialize does not end", part{"more": `(func (export "_initialize") ` + spin + `)`}},
 	{"init-negative", "start", "encase_init returns -1", part{"more": `
 		(func (export "encase_init") (param i32 i32 i32) (result i32) (i32.const -1))`}},
 	{"init-verbose", "start", "encase_init returns 1025", part{"more": `
@@ -94,14 +90,6 @@ var broken = []struct {
 	{"max-huge", "limits", "encase_limits(2) is 16777217", part{"limits": limited(2, 0, 1<<24+1)}},
 	{"lenient-number", "limits", "encase_limits(5) is 2", part{"limits": limited(2, 0, 10, 0, 0, 2)}},
 	{"window-tail", "limits", "a tail of 1", part{"limits": limited(2, 1, 10, 2)}},
-	{"limits-random", "limits", "Tail:1", part{"more": `(global (export "encase_random") i32 (i32.const 131000))`,
-		"limits": `(func (export "encase_limits") (param i32) (result i32)
-			(if (i32.eq (local.get 0) (i32.const 0)) (then (return (i32.const 2))))
-			(if (i32.eq (local.get 0) (i32.const 1)) (then (return (global.get $tail))))
-			(if (i32.eq (local.get 0) (i32.const 2)) (then (return (i32.const 100)))) (i32.const 0))
-			(global $tail (mut i32) (i32.const 0))
-			(func (export "encase_init") (param i32 i32 i32) (result i32)
-				(global.set $tail (i32.lt_u (i32.load8_u (i32.const 131000)) (i32.const 16))) (i32.const 0))`}},
 	{"limits-of-direction", "limits", "its peer decodes with", part{"limits": `
 		(func (export "encase_limits") (param i32) (result i32)
 			(if (i32.eqz (local.get 0)) (then (return (global.get $head))))
@@ -110,7 +98,8 @@ var broken = []struct {
 		(func (export "encase_init") (param i32 i32 i32) (result i32)
 			(global.set $head (i32.add (i32.const 2) (local.get 1))) (i32.const 0))`}},
 
-	{"abi-loops", "steps", "encase_abi does not end", part{"abi": `(func (export "encase_abi") (result i32) ` + spin + `)`}},
+	{"abi-loops", "steps", "encase_abi does not end", part{"abi": `
+		(func (export "encase_abi") (result i32) ` + spin + `)`}},
 	{"encode-loops", "steps", "encase_encode does not end", part{"encode": `
 		(func $encode (export "encase_encode") (param i32) (result i64) ` + spin + `)`}},
 	{"decode-loops", "steps", "encase_decode does not end", part{"decode": `
@@ -130,10 +119,19 @@ var broken = []struct {
 			(i64.const 1) (loop $l (param i64) (result i64) (i64.const 1) (i64.add) (br $l)))`}},
 	{"fills", "steps", "does not end", part{"encode": `
 		(func $encode (export "encase_encode") (param $n i32) (result i64)
-			(loop $l ` + strings.Repeat(`(memory.fill (i32.const 0) (i32.const 1) (i32.const 131072))`, 70) + ` (br $l)) (unreachable))`}},
+			(loop $l
+				` + strings.Repeat(`(memory.fill (i32.const 0) (i32.const 1) (i32.const 131072))`, 70) + `
+				(br $l)) (unreachable))`}},
 	{"copies", "steps", "does not end", part{"encode": `
 		(func $encode (export "encase_encode") (param $n i32) (result i64)
-			(loop $l ` + strings.Repeat(`(memory.copy (i32.const 0) (i32.const 1) (i32.const 131071))`, 70) + ` (br $l)) (unreachable))`}},
+			(loop $l
+				` + strings.Repeat(`(memory.copy (i32.const 0) (i32.const 1) (i32.const 131071))`, 70) + `
+				(br $l)) (unreachable))`}},
+	{"divides-on", "steps", "does not end", part{"encode": `
+		(func $encode (export "encase_encode") (param $n i32) (result i64) (local i64)
+			(local.set 1 (i64.const -1))
+			(loop $l ` + strings.Repeat(`(local.set 1 (i64.div_u (i64.const -1) (i64.or (local.get 1) (i64.const 1))))`, 200) + `
+				(br $l)) (unreachable))`}},
 	{"calls", "steps", "does not end", part{"more": `
 		(func $a (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
 		(func $b (param i32) (result i32) (call $a (call $a (call $a (call $a (local.get 0))))))
@@ -184,7 +182,8 @@ var broken = []struct {
 	{"frame-len-long", "range", "encase_frame_len returns 65538, the longest frame has 65537 bytes", part{"frame_len": `
 		(func $frame_len (export "encase_frame_len") (param $n i32) (result i32)
 			(if (i32.lt_u (local.get $n) (i32.const 2)) (then (return (i32.const 0))))
-			(i32.add (i32.const 3) (i32.or (i32.shl (i32.load8_u (i32.const 16)) (i32.const 8)) (i32.load8_u (i32.const 17)))))`}},
+			(i32.add (i32.const 3)
+				(i32.or (i32.shl (i32.load8_u (i32.const 16)) (i32.const 8)) (i32.load8_u (i32.const 17)))))`}},
 	{"window-end", "range", "an end at", part{"limits": limited(2, 0, 65535, 2, 2), "encode": `
 		(func $encode (export "encase_encode") (param $n i32) (result i64) (i64.extend_i32_u (local.get $n)))`}},
 	{"window-offset", "range", "with a window from 0 to 2", part{"limits": limited(2, 0, 65535, 2, 2), "decode": `
@@ -216,14 +215,12 @@ func limited(values ...int) string {
 
 // powers returns functions called after name, 1 to n, each of which calls the one before eight times.
 func powers(name string, n int) string {
-	text := ""
+	text, before := "", name
 	for i := range n {
-		before := "$" + name
-		if i > 0 {
-			before += string(rune('0' + i))
-		}
-		text += `(func $` + name + string(rune('1'+i)) + ` (param i32) (result i32) ` + strings.Repeat(`(call `+before+` `, 8) +
-			`(local.get 0)` + strings.Repeat(`)`, 8) + ")\n"
+		next := name + string(rune('1'+i))
+		text += "(func $" + next + " (param i32) (result i32) " +
+			strings.Repeat("(call $"+before+" ", 8) + "(local.get 0)" + strings.Repeat(")", 8) + ")\n"
+		before = next
 	}
 	return text
 }
@@ -240,121 +237,6 @@ func texts() map[string]string {
 	return all
 }
 
-// A plugin that breaks a rule is refused for it, in bounded time, with the explanation of the rule.
-func TestBroken(t *testing.T) {
-	modules := modules(t)
-	seen := map[string]bool{"size": true} // by TestMalformedFiles
-	for _, b := range broken {
-		t.Run(b.name, func(t *testing.T) {
-			seen[b.rule] = true
-			start := time.Now()
-			_, err := wasm.New(b.name, modules[b.name], "")
-			if spent := time.Since(start); spent > 3*time.Second {
-				t.Errorf("it takes %v", spent)
-			}
-			checkFault(t, err, b.name, b.rule, b.why)
-		})
-	}
-	for rule := range wasm.Rules() {
-		if !seen[rule] {
-			t.Errorf("no plugin breaks %s", rule)
-		}
-	}
-}
-
-// checkFault checks that err is a Fault, complete and fit to be shown.
-func checkFault(t *testing.T, err error, file, rule, why string) {
-	t.Helper()
-	var f *wasm.Fault
-	if !errors.As(err, &f) || errors.Is(err, frame.ErrMalformed) && rule != "codec" {
-		t.Fatalf("got %v, want a *Fault that is not the peer's", err)
-	}
-	if f.File != file || f.Rule != rule || f.Contract == "" || f.Contract != wasm.Rules()[rule] || f.Err == nil {
-		t.Errorf("the fault is %+v, want one of %s against %s", f, file, rule)
-	}
-	text := f.Error()
-	if !strings.Contains(f.Err.Error(), why) || !strings.HasSuffix(text, "\n\tthe rule: "+f.Contract) {
-		t.Errorf("the error says %q, want %q", text, why)
-	}
-}
-
-// The parts of right make a right plugin: what is wrong with the broken ones is what they have of their own.
-func TestRight(t *testing.T) {
-	if _, err := wasm.New("right", modules(t)["right"], ""); err != nil {
-		t.Error(err)
-	}
-}
-
-// What is no module, or one that no text can say, is refused before the runtime sees it.
-func TestMalformedFiles(t *testing.T) {
-	section := func(id byte, content ...byte) []byte {
-		return append([]byte{id, byte(len(content)) | 0x80, byte(len(content) >> 7)}, content...)
-	}
-	file := func(sections ...[]byte) []byte {
-		return append([]byte("\x00asm\x01\x00\x00\x00"), bytes.Join(sections, nil)...)
-	}
-	types, function, memory := section(1, 1, 0x60, 0, 0), section(3, 1, 0), section(5, 1, 0, 1)
-	many := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
-	code := func(body ...byte) []byte {
-		p := append([]byte{1, byte(len(body)&0x7f) | 0x80, byte(len(body)>>7&0x7f) | 0x80, byte(len(body) >> 14)}, body...)
-		n := len(p)
-		return append([]byte{10, byte(n&0x7f) | 0x80, byte(n>>7&0x7f) | 0x80, byte(n >> 14)}, p...)
-	}
-	for _, c := range []struct {
-		name, rule, why string
-		file            []byte
-	}{
-		{"empty", "module", "does not begin", nil},
-		{"text", "module", "does not begin", []byte("(module)")},
-		{"elf", "module", "does not begin", []byte("\x7fELF\x02\x01\x01\x00")},
-		{"component", "module", "does not begin", []byte("\x00asm\x0d\x00\x01\x00")},
-		{"long file", "size", "1048576 bytes", make([]byte, 1<<20+1)},
-		{"cut section", "module", "more elements", append(file(), 1, 5, 0)},
-		{"section twice", "module", "out of order", file(types, types)},
-		{"sections in another order", "module", "out of order", file(function, types)},
-		{"unknown section", "module", "section 77", file(section(77))},
-		{"bytes behind", "module", "1 bytes are too many", file(section(1, 1, 0x60, 0, 0, 0), memory)},
-		{"many imports", "module", "more elements", file(section(2, many...))},
-		{"many types", "module", "more elements", file(section(1, many...))},
-		{"many parameters", "module", "more elements", file(section(1, append([]byte{1, 0x60}, many...)...))},
-		{"many functions", "module", "more elements", file(types, section(3, many...))},
-		{"many globals", "module", "more elements", file(types, memory, section(6, many...))},
-		{"many exports", "module", "more elements", file(types, memory, section(7, many...))},
-		{"long name", "module", "more elements", file(types, memory, section(7, append([]byte{1}, many...)...))},
-		{"many elements", "module", "more elements", file(types, memory, section(9, append([]byte{1, 0, 0x41, 0, 0x0b}, many...)...))},
-		{"much data", "module", "more elements", file(types, memory, section(11, append([]byte{1, 1}, many...)...))},
-		{"no bodies", "module", "1 functions have 0 bodies", file(types, function, memory, section(10, 0))},
-		{"no type", "module", "type 7 of 1", file(types, section(3, 1, 7), memory)},
-		{"number too long", "module", "longer than its type", file(section(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0))},
-		{"many locals", "size", "4294967295 parameters and locals", file(types, function, memory,
-			code(append(append([]byte{1}, many...), 0x7f, 0x0b)...))},
-		{"more locals than a number holds", "size", "8589934590", file(types, function, memory,
-			code(append(append(append(append([]byte{2}, many...), 0x7f), many...), 0x7f, 0x0b)...))},
-		{"long function", "size", "a function has 70002 bytes", file(types, function, memory,
-			code(append(bytes.Repeat([]byte{1}, 70001), 0x0b)...))},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := wasm.New(c.name, c.file, "")
-			checkFault(t, err, c.name, c.rule, c.why)
-		})
-	}
-	// These are found when the code is read, behind the exports.
-	base := modules(t)["right"]
-	for _, c := range []struct {
-		name, why string
-		old, new  []byte
-	}{
-		{"code that does not end", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 1, 0x41}},
-		{"code behind the end", "follows its end", []byte{0x41, 16, 0x0b}, []byte{0x0b, 0, 0x0b}},
-		{"long immediate", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 0x81, 0x8b}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := wasm.New(c.name, bytes.Replace(base, c.old, c.new, 1), "")
-			checkFault(t, err, c.name, "module", c.why)
-		})
-	}
-}
-
 // sleepers pass every check, and break a rule when a frame with a certain byte comes.
 var sleepers = func() map[string]part {
 	all := map[string]part{}
@@ -369,80 +251,3 @@ var sleepers = func() map[string]part {
 	}
 	return all
 }()
-
-// A fault that shows later ends the connection in which it does, at once and for good, and no other.
-func TestFaultAtWork(t *testing.T) {
-	modules := modules(t)
-	for name, rule := range map[string]string{
-		"sleeper-loops": "steps", "sleeper-traps": "trap", "sleeper-lies": "range", "sleeper-says": "code",
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, err := wasm.New(name, modules[name], "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			one, other := machine(t, p, frame.Client), machine(t, p, frame.Client)
-			good, bad := []byte("\x00\x05hello"), []byte("\x00\x08go sleep")
-			for _, m := range []frame.Machine{one, other} {
-				if got, err := recv(m, good); err != nil || string(got) != "hello" {
-					t.Fatalf("%q, %v", got, err)
-				}
-			}
-			start := time.Now()
-			_, err = recv(one, bad)
-			t.Logf("%v: %v", time.Since(start), err)
-			checkFault(t, err, name, rule, "")
-			if _, again := recv(one, good); again != err {
-				t.Errorf("afterwards the same connection says %v", again)
-			}
-			if _, again := one.(frame.Delimiter).FrameLen(good); again != err {
-				t.Errorf("afterwards FrameLen says %v", again)
-			}
-			if got, err := recv(other, good); err != nil || string(got) != "hello" {
-				t.Errorf("the other connection: %q, %v", got, err)
-			}
-		})
-	}
-}
-
-func machine(t testing.TB, p *wasm.Plugin, role frame.Role) frame.Machine {
-	t.Helper()
-	m, err := p.Maker()(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// recv returns the payload of a frame.
-func recv(m frame.Machine, f []byte) ([]byte, error) {
-	ev, err := m.Recv(nil, frame.NewBuf(0, f, 0))
-	if err != nil || len(ev) == 0 {
-		return nil, err
-	}
-	return ev[0].Buf.Bytes(), nil
-}
-
-// What a plugin says to options that it refuses is the operator's to read; it is no fault of the plugin.
-func TestOptions(t *testing.T) {
-	var f *wasm.Fault
-	for arg, want := range map[string]string{
-		"@veil":                              `wasm: @veil refuses the options "": "allowed: key=HEX, 1 to 8 bytes`,
-		"@veil,key=0":                        `refuses the options "key=0"`,
-		"@veil,key=0x":                       `refuses the options "key=0x"`,
-		"@veil,key=001122334455667788":       `refuses`,
-		"@length16,max=3":                    `wasm: @length16 takes no options`,
-		"@veil," + strings.Repeat("k", 2000): `too long`,
-		"@none":                              `no sample is called "none" (have length16, stamp, veil;`,
-		"":                                   `no module is named`,
-		"/no/such/file.wasm":                 `cannot read the module`,
-	} {
-		_, err := wasm.Parse(arg)
-		if err == nil || !strings.Contains(err.Error(), want) || errors.As(err, &f) {
-			t.Errorf("Parse(%.40q): %v, want an error with %q", arg, err, want)
-		}
-	}
-	if _, err := wasm.Parse("@veil,key=0123456789abcdef"); err != nil {
-		t.Error(err)
-	}
-}

@@ -11,6 +11,19 @@ func Interpreted(name string, file []byte, options string) (*Plugin, error) {
 	return newPlugin(name, options, p)
 }
 
+// Unchecked returns the plugin that New would, before the rules of codecs are checked.
+func Unchecked(name string, file []byte, options string) (*Plugin, error) {
+	program, err := compile(file, wazero.NewRuntimeConfig())
+	if err != nil {
+		return nil, named(err, name, options)
+	}
+	p := &Plugin{name: name, options: options, program: program}
+	if err := p.describeAll(); err != nil {
+		return nil, p.named(err)
+	}
+	return p, nil
+}
+
 // Rules returns the contracts by the names of the rules.
 func Rules() map[string]string {
 	all := map[string]string{}
@@ -18,15 +31,6 @@ func Rules() map[string]string {
 		all[r.name] = r.contract
 	}
 	return all
-}
-
-// Metered returns the module as it is compiled.
-func Metered(file []byte) ([]byte, error) {
-	m, err := parse(file)
-	if err != nil {
-		return nil, err
-	}
-	return m.meter()
 }
 
 // Read returns the contents of a file or of a sample.

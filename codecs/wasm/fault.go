@@ -43,22 +43,26 @@ const (
 )
 
 var rules = [...]struct{ name, contract string }{
-	ruleSize:    {"size", "A file has at most 1048576 bytes, a function at most 65536, and 1024 parameters and locals."},
+	ruleSize: {"size", "A file has at most 1048576 bytes, its code 262144; a function has at most 32768, 1024 " +
+		"parameters and locals together, and 255 blocks within each other."},
 	ruleModule:  {"module", "A file is a valid module of WebAssembly 2.0, with no more in it than the other rules name."},
 	ruleImports: {"imports", "A module imports nothing: no WASI, no memory, no function of the host."},
 	ruleInstruction: {"instruction", "A module has no instruction that changes or reads a table, and none of threads, " +
 		"exceptions, tail calls, references or relaxed vectors."},
-	ruleMemory: {"memory", "A module has one memory, of at most 16 pages of 64 KiB at the start, and exports it as \"memory\"."},
-	ruleTable:  {"table", "A module has at most one table, of at most 1024 functions, filled at the start by their index."},
+	ruleMemory: {"memory", "A module has one memory, of at most 16 pages of 64 KiB at the start."},
+	ruleTable: {"table", "A module has at most one table, of at most 1024 functions, filled at the start by their " +
+		"index."},
 	ruleExports: {"exports", "A module exports what the interface demands, with these names and types, and none that " +
 		"begins with \"encase:\"."},
-	ruleStart:  {"start", "Start functions and encase_init end, without a trap, and encase_init returns 0 to 1024."},
-	ruleABI:    {"abi", "encase_abi returns 1, the version of the interface."},
-	ruleBuffer: {"buffer", "The buffer lies within memory and has room for 1024 bytes, and for the longest frame or its window."},
-	ruleLimits: {"limits", "Limits are within their range, the same in every instance, and of an encoder those of the decoder at " +
+	ruleStart: {"start", "The data of a module lies in its memory and its elements in its table; encase_init returns 0 " +
+		"to 1024."},
+	ruleABI: {"abi", "encase_abi returns 1, the version of the interface."},
+	ruleBuffer: {"buffer", "The buffer lies within memory and has room for 1024 bytes, and for the longest frame or its " +
+		"window."},
+	ruleLimits: {"limits", "Limits are within their range; HEAD, TAIL and MAX of an encoder are those of the decoder at " +
 		"the other end."},
 	ruleSteps: {"steps", "A call ends within 33554432 steps; a step is about a byte of code."},
-	ruleStack: {"stack", "Calls within calls need at most 1 MiB of stack."},
+	ruleStack: {"stack", "Calls within calls need at most 1048576 bytes of stack."},
 	ruleTrap:  {"trap", "No call ends in a trap."},
 	ruleCode:  {"code", "A function returns no negative number but those that the interface has for it."},
 	ruleRange: {"range", "What a function returns lies within the room that it was given; with a window, it ends where " +

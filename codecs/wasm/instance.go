@@ -52,11 +52,12 @@ var (
 // A shape is what an instance says about itself.
 type shape struct {
 	frame.Limits
-	whole   bool // it sees all of a payload or a frame
-	window  int  // it sees so much of the front, at most
-	peek    int  // and so much of a stream
-	room    int  // length of the buffer
-	lenient bool
+	at      uint32 // address of the buffer
+	room    int    // and its length
+	whole   bool   // it sees all of a payload or a frame
+	window  int    // otherwise so much of the front, at most
+	peek    int    // it sees so much of a stream
+	lenient bool   // it ignores something when it decodes
 }
 
 // A function is one that the module exports.
@@ -69,7 +70,7 @@ type function struct {
 type instance struct {
 	module       api.Module
 	direction    direction
-	shape        shape
+	shape        *shape
 	buffer       []byte // for what goes in and comes out
 	now, random  []byte // for the time and for random bytes; nil: not wanted
 	source       *rand.ChaCha8
@@ -81,7 +82,54 @@ type instance struct {
 
 // start makes an instance for a direction of the frames that sender writes. The error is a *broken or an errOptions.
 func (p *Plugin) start(sender frame.Role, d direction) (*instance, error) {
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions(initializeName)
+	s := &p.shapes[sender][d]
+	in, err := p.instantiate(d)
+	if err == nil {
+		err = in.locate(s.at)
+	}
+	if err == nil {
+		err = in.init(p, sender)
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.shape, in.buffer = s, in.buffer[:s.room:s.room]
+	in.work = in.function([...]string{encoding: encodeName, decoding: decodeName}[d])
+	if p.program.stream && d == decoding {
+		in.frameLen = in.function(frameLenName)
+	}
+	return in, nil
+}
+
+// describe asks an instance of the same kind for its shape, which is that of all of them.
+func (p *Plugin) describe(sender frame.Role, d direction) (s shape, err error) {
+	in, err := p.instantiate(d)
+	if err != nil {
+		return s, err
+	}
+	version, err := in.ask(abiName)
+	if err != nil {
+		return s, err
+	}
+	if version != abiVersion {
+		return s, breaks(ruleABI, "%s returns %d", abiName, version)
+	}
+	at, err := in.ask(bufferName)
+	if err == nil {
+		err = in.locate(uint32(at))
+	}
+	if err == nil {
+		err = in.init(p, sender)
+	}
+	if err != nil {
+		return s, err
+	}
+	return in.readShape(uint32(at))
+}
+
+// instantiate makes an instance that is yet to be told what it is for.
+func (p *Plugin) instantiate(d direction) (*instance, error) {
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	m, err := p.program.runtime.InstantiateModule(context.Background(), p.program.code, config)
 	if err != nil {
 		return nil, breaks(ruleStart, "%w", firstLine(err))
@@ -90,22 +138,12 @@ func (p *Plugin) start(sender frame.Role, d direction) (*instance, error) {
 	runtime.AddCleanup(in, func(m api.Module) { m.Close(context.Background()) }, m)
 	in.steps = m.ExportedGlobal(stepsName).(api.MutableGlobal)
 	in.stack = m.ExportedGlobal(stackName).(api.MutableGlobal)
-	if err := in.locate(); err != nil {
-		return nil, err
-	}
-	role := sender
-	if d == decoding {
-		role = sender.Peer()
-	}
-	if err := in.init(p, role); err != nil {
-		return nil, err
-	}
-	if err := in.readShape(); err != nil {
-		return nil, err
-	}
-	in.work = in.function([...]string{encoding: encodeName, decoding: decodeName}[d])
-	if p.program.stream {
-		in.frameLen = in.function(frameLenName)
+	for _, name := range []string{startName, initializeName} {
+		if f := in.function(name); f.Function != nil {
+			if _, err := in.call(f); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return in, nil
 }
@@ -114,24 +152,13 @@ func (in *instance) function(name string) function {
 	return function{in.module.ExportedFunction(name), name}
 }
 
-// locate finds the version and the places in memory that the host writes to.
-func (in *instance) locate() error {
-	version, err := in.ask(abiName)
-	if err != nil {
-		return err
-	}
-	if version != abiVersion {
-		return breaks(ruleABI, "%s returns %d", abiName, version)
-	}
-	at, err := in.ask(bufferName)
-	if err != nil {
-		return err
-	}
+// locate finds the places in memory that the host writes to.
+func (in *instance) locate(at uint32) (err error) {
 	memory, _ := in.module.Memory().Read(0, in.module.Memory().Size())
-	if in.buffer, err = within(memory, bufferName, uint64(uint32(at)), maxOptions); err != nil {
+	if _, err = within(memory, bufferName, uint64(at), maxOptions); err != nil {
 		return err
 	}
-	in.buffer = memory[uint32(at):]
+	in.buffer = memory[at:]
 	if g := in.module.ExportedGlobal(nowName); g != nil {
 		in.now, err = within(memory, nowName, g.Get(), nowLen)
 	}
@@ -141,7 +168,7 @@ func (in *instance) locate() error {
 	return err
 }
 
-// place returns the n bytes of memory at an address that a module gives.
+// within returns the n bytes of memory at an address that a module gives.
 func within(memory []byte, name string, at, n uint64) ([]byte, error) {
 	if at+n > uint64(len(memory)) {
 		return nil, breaks(ruleBuffer, "%s is at %d of %d bytes", name, at, len(memory))
@@ -150,7 +177,7 @@ func within(memory []byte, name string, at, n uint64) ([]byte, error) {
 }
 
 // init hands over role, direction and options.
-func (in *instance) init(p *Plugin, role frame.Role) error {
+func (in *instance) init(p *Plugin, sender frame.Role) error {
 	if in.random != nil {
 		var seed [32]byte
 		crand.Read(seed[:]) // does not fail
@@ -158,6 +185,10 @@ func (in *instance) init(p *Plugin, role frame.Role) error {
 	}
 	if !p.program.options {
 		return nil
+	}
+	role := sender
+	if in.direction == decoding {
+		role = sender.Peer()
 	}
 	in.refresh()
 	n, err := in.ask(initName, uint64(role), uint64(in.direction), uint64(copy(in.buffer, p.options)))
@@ -177,38 +208,41 @@ type errOptions struct{ said string }
 
 func (e errOptions) Error() string { return e.said }
 
-// readShape reads the limits, and cuts the buffer to what they ask for.
-func (in *instance) readShape() error {
+// readShape reads the limits of an instance with its buffer at that address.
+func (in *instance) readShape(at uint32) (s shape, err error) {
 	var v [limitCount]int
+	f := in.function(limitsName)
 	for i := range v {
-		n, err := in.ask(limitsName, uint64(i))
+		in.args[0] = uint64(i)
+		n, err := in.call(f)
 		if err != nil {
-			return err
+			return s, err
 		}
-		if v[i] = int(n); v[i] < leastLimits[i] || v[i] > mostLimits[i] {
-			return breaks(ruleLimits, "%s(%d) is %d", limitsName, i, v[i])
+		if v[i] = int(int32(n)); v[i] < leastLimits[i] || v[i] > mostLimits[i] {
+			return s, breaks(ruleLimits, "%s(%d) is %d", limitsName, i, v[i])
 		}
 	}
-	s := shape{
+	s = shape{
 		Limits:  frame.Limits{Head: v[headLimit], Tail: v[tailLimit], Max: v[maxLimit]},
+		at:      at,
 		whole:   v[windowLimit] == 0,
+		window:  v[windowLimit],
 		lenient: v[lenientLimit] == 1,
 	}
-	s.window, s.room = v[windowLimit], s.Head+v[windowLimit]
+	s.room = s.Head + s.window
 	if s.whole {
-		s.window, s.room = s.MaxFrame(), s.MaxFrame()
+		s.room = s.MaxFrame()
 	} else if s.Tail != 0 {
-		return breaks(ruleLimits, "there is a window of %d bytes, and a tail of %d", s.window, s.Tail)
+		return s, breaks(ruleLimits, "there is a window of %d bytes, and a tail of %d", s.window, s.Tail)
 	}
 	if s.room > len(in.buffer) {
-		return breaks(ruleBuffer, "it has %d bytes up to the end of memory, the limits ask for %d", len(in.buffer), s.room)
+		return s, breaks(ruleBuffer, "it has %d bytes up to the end of memory, the limits ask for %d", len(in.buffer), s.room)
 	}
 	s.peek = s.room
 	if v[peekLimit] != 0 {
 		s.peek = min(s.peek, v[peekLimit])
 	}
-	in.buffer, in.shape = in.buffer[:s.room:s.room], s
-	return nil
+	return s, nil
 }
 
 // refresh gives the module the time and random bytes, if it wants them.

@@ -6,7 +6,6 @@ import "fmt"
 //
 // https://www.w3.org/TR/wasm-core-2/#a7-index-of-instructions
 const (
-	opUnreachable  = 0x00
 	opBlock        = 0x02
 	opLoop         = 0x03
 	opIf           = 0x04
@@ -14,15 +13,17 @@ const (
 	opEnd          = 0x0b
 	opCall         = 0x10
 	opCallIndirect = 0x11
+	opDrop         = 0x1a
 	opLocalGet     = 0x20
 	opLocalSet     = 0x21
 	opLocalTee     = 0x22
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
+	opI32Load8U    = 0x2d
 	opI32Const     = 0x41
-	opI32LtS       = 0x48
 	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
+	opI32ShrS      = 0x75
 	opI32ShrU      = 0x76
 	opBulk         = 0xfc // and a number
 	opVector       = 0xfd // and a number
@@ -39,8 +40,8 @@ type instruction struct {
 	index    uint32
 }
 
-// errNotAllowed is an instruction that exists, perhaps, but that a plugin has no use for: those of tables and references
-// at run time, of threads, exceptions, tail calls and further memories.
+// errNotAllowed is an instruction that exists, perhaps, but that a plugin has no use for: those of tables and
+// references at run time, of threads, exceptions, tail calls and further memories.
 type errNotAllowed struct{ op int }
 
 func (e errNotAllowed) Error() string { return fmt.Sprintf("the instruction %#x is not allowed", e.op) }

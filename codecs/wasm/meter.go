@@ -11,15 +11,15 @@ import (
 // garbage collector waits for it, and with it the program.
 //
 // So the code counts for itself. Before a module is compiled, instructions are put into it that take steps from an
-// allowance which the host fills up before each call. A step is about one byte of code: a function takes its length when
-// it begins, a loop its length in every turn, a copy a sixteenth of its. Whatever happens between two such places is
-// paid for by the one before, so the time that a call can take is bounded, and it is the same on every machine and in
-// every run. When the allowance is used up, the code traps.
+// allowance which the host fills up before each call. A step is about one byte of code: a function takes its length
+// when it begins, a loop its length in every turn, a copy a sixteenth of its. Whatever happens between two such places
+// is paid for by the one before, so the time that a call can take is bounded, and it is the same on every machine and
+// in every run. When the allowance is used up, the code traps.
 //
 // The stack is bounded in the same way: each call takes what the function may need, and gives it back at its end.
 
 const (
-	maxSteps  = 1 << 25 // of one call: tens of milliseconds
+	maxSteps  = 1 << 25 // of one call: a tenth of a second at most
 	maxStack  = 1 << 20 // bytes, as estimated
 	loopSteps = 8       // of a turn of a loop, besides its length
 	bulkShift = 4       // makes steps of bytes that are copied or filled
@@ -30,11 +30,11 @@ const (
 	reserved  = "encase:"
 	stepsName = reserved + "steps"
 	stackName = reserved + "stack"
+	startName = reserved + "start" // the start function, which is called like any other
 )
 
 const (
 	typeI32  = 0x7f
-	noResult = 0x40
 	noCharge = -1 // in place of the index of an edit
 )
 
@@ -45,6 +45,8 @@ func (m *module) meter() ([]byte, error) {
 	switch {
 	case errors.As(err, &forbidden):
 		return nil, breaks(ruleInstruction, "%w", err)
+	case errors.Is(err, errDepth):
+		return nil, breaks(ruleSize, "%w", err)
 	case err != nil:
 		return nil, breaks(ruleModule, "%w", err)
 	}
@@ -58,6 +60,8 @@ func (m *module) meter() ([]byte, error) {
 			p = m.meteredGlobals()
 		case exportSection:
 			p = m.meteredExports()
+		case startSection:
+			p = nil
 		case codeSection:
 			p = code
 		}
@@ -83,12 +87,22 @@ func (m *module) meteredGlobals() []byte {
 }
 
 func (m *module) meteredExports() []byte {
-	p := grown(m.sections[exportSection], 2)
-	for name, index := range map[string]uint32{stepsName: m.steps(), stackName: m.stack()} {
-		p = append(appendU32(p, uint32(len(name))), name...)
-		p = appendU32(append(p, globalExport), index)
+	n := uint32(2)
+	if m.start != nil {
+		n++
+	}
+	p := grown(m.sections[exportSection], n)
+	p = appendExport(p, stepsName, globalExport, appendU32(nil, m.steps()))
+	p = appendExport(p, stackName, globalExport, appendU32(nil, m.stack()))
+	if m.start != nil {
+		p = appendExport(p, startName, functionExport, m.start)
 	}
 	return p
+}
+
+func appendExport(p []byte, name string, kind byte, index []byte) []byte {
+	p = append(appendU32(p, uint32(len(name))), name...)
+	return append(append(p, kind), index...)
 }
 
 // grown returns the vector of a section with n more elements, which are to follow.
@@ -148,6 +162,9 @@ func (m *module) edits(b *body) ([]edit, error) {
 		if r.err != nil {
 			return nil, r.err
 		}
+		if len(blocks)-1 > maxDepth {
+			return nil, errDepth
+		}
 		switch in.op {
 		case opBlock, opIf:
 			blocks = append(blocks, noCharge)
@@ -174,6 +191,8 @@ func (m *module) edits(b *body) ([]edit, error) {
 	}
 	return list, nil
 }
+
+var errDepth = fmt.Errorf("blocks lie in blocks, more than %d deep", maxDepth)
 
 // indices reports an index that is one of nothing in the module, but would be one of what is added to it.
 func (m *module) indices(in instruction, b *body) error {
@@ -221,9 +240,11 @@ func (m *module) leave(n uint32) []byte {
 	return appendU32(append(p, opI32Add, opGlobalSet), m.stack())
 }
 
-// take appends code that sets a global to the operand, and traps if that is negative.
+// take appends code that sets a global to the operand, and traps if that is negative: it then reads from the end of the
+// address space, otherwise from address 0. An if would say so more plainly, and would make two blocks of code of one,
+// which takes the compiler of the runtime quadratic time.
 func take(p []byte, index uint32) []byte {
 	p = appendU32(append(p, opGlobalSet), index)
 	p = appendU32(append(p, opGlobalGet), index)
-	return append(p, opI32Const, 0, opI32LtS, opIf, noResult, opUnreachable, opEnd)
+	return append(p, opI32Const, 31, opI32ShrS, opI32Load8U, 0, 0, opDrop)
 }

@@ -140,7 +140,8 @@ func TestSamplesAreTheirSources(t *testing.T) {
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
 	}
-	same := strings.Contains(version(t, clang), "clang version 14.0.6") && strings.Contains(version(t, rustc), "rustc 1.63.0")
+	same := strings.Contains(version(t, clang), "clang version 14.0.6") &&
+		strings.Contains(version(t, rustc), "rustc 1.63.0")
 	for _, name := range []string{"length16", "stamp", "veil"} {
 		built, err := os.ReadFile(filepath.Join(dir, name+".wasm"))
 		if err != nil {
@@ -163,8 +164,8 @@ func TestSamplesAreTheirSources(t *testing.T) {
 	}
 }
 
-// debianRust returns the compiler of the distribution, which has the library for wasm32 as a package; one that stands in
-// front of it in the path may not.
+// debianRust returns the compiler of the distribution, which has the library for wasm32 as a package; one that stands
+// in front of it in the path may not.
 func debianRust(t *testing.T) string {
 	if _, err := os.Stat("/usr/lib/rustlib/wasm32-unknown-unknown"); err == nil {
 		return "/usr/bin/rustc"

@@ -1,26 +1,30 @@
 // Package wasm makes codecs from plugins: modules of WebAssembly that any language can be compiled to. A plugin needs
-// nothing of its host but memory: it imports nothing, reads no file and no clock, and what is random is given to it. The
-// document spec/plugin.md of this module describes the interface; samples in C and in Rust lie in the directory samples.
+// nothing of its host but memory: it imports nothing, reads no file and no clock, and what is random is given to it.
+// The document spec/plugin.md of this module describes the interface; samples in C and in Rust lie in the directory
+// samples.
 //
 // # Safety
 //
-// A plugin is checked before it is compiled, and every rule of package codecs/check before it is used. After that, it can
-// still be wrong, but what it can do is to end the connection in which it is: its memory is bounded and is that of one
-// direction of one connection, each call ends within a bounded number of steps, counted by the code itself, and what it
-// returns is compared with the room that it was given. What is its fault is a [*Fault], which names the rule; what is
-// the peer's fault wraps [frame.ErrMalformed].
+// A plugin is checked before it is compiled, and every rule of package codecs/check before it is used. After that, it
+// can still be wrong, but what it can do is to end the connection in which it is: its memory is bounded and is that of
+// one direction of one connection, each call ends within a bounded number of steps, counted by the code itself, and
+// what it returns is compared with the room that it was given. What is its fault is a [*Fault], which names the rule;
+// what is the peer's fault wraps [frame.ErrMalformed].
 //
 // As every codec, a plugin authenticates nothing. It sees what is on the wire, never plaintext or keys of TLS inside.
 //
 // # Cost
 //
 // The code is compiled to that of the machine where the runtime can (amd64 and arm64, unless the system forbids memory
-// that can be executed), once for all connections, and is interpreted elsewhere, fifty times slower. A frame costs about
-// 50 ns more than in Go, and the copies: bytes that a plugin is to see are copied into its memory and out of it, which
-// is 10 ns for 1350 bytes. A plugin that only has a header says that it needs no more than the front of a frame.
+// that can be executed), once for all connections, and is interpreted elsewhere, fifty times slower. A frame costs
+// about 50 ns more than in Go, and the copies: bytes that a plugin is to see are copied into its memory and out of it,
+// which is 10 ns for 1350 bytes. A plugin that only has a header says that it needs no more than the front of a frame.
 //
 // A connection has an instance for each direction, made with its first frame. Each has its memory, 64 KiB at least, and
-// some 25 KiB beside it.
+// 12 KiB for each function that is called: 180 KiB for both directions of a plugin that one page is enough for. They go
+// with the connection, when the garbage collector finds that.
+//
+// A call that does not end is stopped within a tenth of a second. Machine code holds up the garbage collector so long.
 //
 // # Grammar
 //
@@ -88,7 +92,7 @@ func read(path string) ([]byte, error) {
 	if name, ok := strings.CutPrefix(path, "@"); ok {
 		file, err := samples.ReadFile("samples/" + name + ".wasm")
 		if err != nil {
-			return nil, fmt.Errorf("wasm: no sample is called %q (have length16, stamp, veil; a path does not begin with @)", name)
+			return nil, fmt.Errorf("wasm: no sample is called %q (have length16, stamp, veil; a file: ./@..)", name)
 		}
 		return file, nil
 	}
@@ -116,7 +120,8 @@ type Plugin struct {
 // New returns the plugin that a module is with these options. name is what messages call it, such as the path of its
 // file. Nothing of file is retained. Modules that are in use already are neither compiled nor checked again.
 //
-// An error is a [*Fault] if the module breaks a rule of plugins, or of codecs. Otherwise the module refuses the options.
+// An error is a [*Fault] if the module breaks a rule of plugins, or of codecs. Otherwise the module refuses the
+// options.
 func New(name string, file []byte, options string) (*Plugin, error) {
 	key := pluginKey{sha256.Sum256(file), name, options}
 	if p := plugins.get(key); p != nil {
@@ -147,7 +152,7 @@ func newPlugin(name, options string, program *program) (*Plugin, error) {
 		return nil, fmt.Errorf("wasm: %s takes no options", name)
 	}
 	p := &Plugin{name: name, options: options, program: program}
-	if err := p.readShapes(); err != nil {
+	if err := p.describeAll(); err != nil {
 		return nil, p.named(err)
 	}
 	if err := p.admit(); err != nil {
@@ -156,16 +161,14 @@ func newPlugin(name, options string, program *program) (*Plugin, error) {
 	return p, nil
 }
 
-// readShapes asks an instance of each kind for its limits.
-func (p *Plugin) readShapes() error {
+// describeAll finds the shapes.
+func (p *Plugin) describeAll() (err error) {
 	for sender := range p.shapes {
 		s := &p.shapes[sender]
 		for d := range s {
-			in, err := p.start(frame.Role(sender), direction(d))
-			if err != nil {
+			if s[d], err = p.describe(frame.Role(sender), direction(d)); err != nil {
 				return err
 			}
-			s[d] = in.shape
 		}
 		if s[encoding].Limits != s[decoding].Limits {
 			return breaks(ruleLimits, "a %v encodes with %+v, its peer decodes with %+v", frame.Role(sender),
