@@ -188,12 +188,34 @@ func TestKeyedGuard(t *testing.T) {
 			t.Errorf("before the session has begun: %v", err)
 		}
 	}
+	other, otherWrapped := wrapKey(keyed.key, "another client")
+	p := make([]byte, headerLen+other.overhead(), 1000)
+	p[0] = byte(resetClientV3) << opcodeShift
+	other.seal(p, stamp{1, 1})
+	if _, _, err := server.open(append(p, otherWrapped...)); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	if _, _, err := server.open(append(packet(resetClientV3), wrapped...)); err != nil {
+		t.Errorf("the first again: %v", err)
+	}
 	server.begin()
 	for _, p := range [][]byte{packet(control), append(packet(controlWKC), wrapped...)} {
 		if body, _, err := server.open(p); err != nil || string(body) != "body" {
 			t.Errorf("%q, %v", body, err)
 		}
 	}
+}
+
+// wrapKey returns a client's guard with a key of its own, and that key, wrapped with the server's.
+func wrapKey(server *cryptor, key string) (guard, []byte) {
+	var raw [staticLen]byte
+	copy(raw[:], key)
+	p := make([]byte, tagLen+staticLen+2)
+	text, length := p[tagLen:tagLen+staticLen], p[tagLen+staticLen:]
+	copy(text, raw[:])
+	binary.BigEndian.PutUint16(length, uint16(len(p)))
+	server.seal(p[:tagLen], length, text)
+	return newCryptGuard(staticKey(&raw), frame.Client), p
 }
 
 // A packet may have payload and wrapped key: only the payload is TLS.

@@ -230,8 +230,27 @@ func TestCounters(t *testing.T) {
 		n.bad = true
 		converse(t, n)
 	}
-	if counters.Repeated.Load() == 0 || counters.Duplicate.Load() == 0 || counters.Replayed.Load() == 0 {
+	if counters.Repeated.Load() == 0 || counters.Early.Load() > 0 || counters.Duplicate.Load() == 0 || counters.Replayed.Load() == 0 {
 		t.Errorf("repeated %d, duplicate %d, replayed %d", counters.Repeated.Load(), counters.Duplicate.Load(),
 			counters.Replayed.Load())
+	}
+}
+
+// A packet that comes twice before its turn is kept once; one that is far too early is not kept.
+func TestCountersOfEarlyPackets(t *testing.T) {
+	var counters openvpn.Counters
+	mk, err := openvpn.New(openvpn.Options{SessionID: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Counters: &counters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNetwork(t, mk)
+	n.start(t)
+	n.settle(t)
+	for _, id := range []byte{2, 2, 13} {
+		n.carry(n.ends[frame.Client], []byte{4 << 3, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, id, 22})
+		n.settle(t)
+	}
+	if counters.Duplicate.Load() != 1 || counters.Early.Load() != 1 {
+		t.Errorf("duplicate %d, early %d; want 1 of each", counters.Duplicate.Load(), counters.Early.Load())
 	}
 }
