@@ -38,9 +38,14 @@ type Options struct {
 
 // known says how Wireshark is told that it is one of its own protocols.
 var known = map[string]string{
-	"capwap": "-d udp.port==5246,capwap.control",
-	"isotp":  "the bus has to be captured, and the identifier decoded as iso15765",
-	"raw":    "-d tcp.port==4433,tls or -d udp.port==4433,dtls",
+	"capwap":  "-d udp.port==5246,capwap",
+	"eap":     "it is part of that of RADIUS and of that of EAPOL",
+	"eapol":   "it needs a capture of the Ethernet",
+	"isotp":   "it needs a capture of the bus: -d can.subdissector,iso15765",
+	"openvpn": "-d udp.port==1194,openvpn or -d tcp.port==1194,openvpn",
+	"radius":  "-d udp.port==1812,radius",
+	"raw":     "-d tcp.port==4433,tls or -d udp.port==4433,dtls",
+	"tds":     "-d tcp.port==1433,tds",
 }
 
 // written are the dissectors that were written by hand: the files that make one, between common.lua and finish.lua.

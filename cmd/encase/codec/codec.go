@@ -33,7 +33,7 @@ the TLS record is at the mercy of whoever is on the path.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(benchCommand(), checkCommand(), decodeCommand(), dissectorCommand(), docCommand(), encodeCommand(), inspectCommand(),
-		listCommand(), showCommand())
+		listCommand(), newCommand(), showCommand())
 	return c
 }
 
