@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/encase-tls/encase/codecs/openvpn"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/datagram/lossy"
 )
 
 func TestMain(m *testing.M) {
@@ -68,6 +70,34 @@ func TestClientOfOpenVPN(t *testing.T) {
 			server.await(t, "TLSv"+c[2])
 		})
 	}
+}
+
+// TestBadNetwork has a relay between the ends that loses one datagram of ten, repeats and reorders others.
+func TestBadNetwork(t *testing.T) {
+	k := newKeys(t)
+	c := [3]string{"udp", "tls-crypt", "1.3"}
+	relayTo := func(t *testing.T, address string) string {
+		relay, err := lossy.New(netip.MustParseAddrPort(address),
+			lossy.Conditions{Loss: 0.1, Duplicate: 0.1, Reorder: 0.2}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { relay.Close() })
+		return relay.Addr().String()
+	}
+	t.Run("client", func(t *testing.T) {
+		t.Parallel()
+		_, address := k.server(t, c)
+		if err := run(t.Context(), k.args("client", c, relayTo(t, address)), io.Discard); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("server", func(t *testing.T) {
+		t.Parallel()
+		address := "127.0.0.1:" + freePort(t)
+		k.serve(t, c, address, &output{})
+		k.client(t, c, relayTo(t, address)).await(t, "Initialization Sequence Completed")
+	})
 }
 
 // TestRenegotiation: a real server wants a new TLS session after a few seconds, and that ends the connection by name.
@@ -121,23 +151,9 @@ func TestServerForOpenVPN(t *testing.T) {
 	for _, c := range cases() {
 		t.Run(strings.Join(c[:], " "), func(t *testing.T) {
 			t.Parallel()
-			port := freePort(t)
-			ours := &output{}
-			ctx, stop := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- run(ctx, k.args("server", c, "127.0.0.1:"+port), ours) }()
-			defer func() {
-				stop()
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
-			}()
-			args := []string{"--client", "--dev", "tun", "--ifconfig-noexec", "--route-noexec", "--nobind",
-				"--remote", "127.0.0.1", port, "--remote-cert-tls", "server", "--connect-retry", "1"}
-			if c[0] == "tcp" {
-				args = append(args, "--proto", "tcp-client")
-			}
-			client := k.openvpn(t, "client", c[1], c[2], args...)
+			address, ours := "127.0.0.1:"+freePort(t), &output{}
+			k.serve(t, c, address, ours)
+			client := k.client(t, c, address)
 			client.await(t, "ifconfig 10.78.0.2 255.255.255.0")
 			client.await(t, "Initialization Sequence Completed")
 			ours.await(t, "IV_VER=")
@@ -254,6 +270,34 @@ func (k *keys) server(t *testing.T, c [3]string, more ...string) (*output, strin
 	out := k.openvpn(t, "server", c[1], c[2], args...)
 	out.await(t, "Initialization Sequence Completed")
 	return out, "127.0.0.1:" + port
+}
+
+// client starts a real client.
+func (k *keys) client(t *testing.T, c [3]string, address string) *output {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--client", "--dev", "tun", "--ifconfig-noexec", "--route-noexec", "--nobind",
+		"--remote", host, port, "--remote-cert-tls", "server", "--connect-retry", "1"}
+	if c[0] == "tcp" {
+		args = append(args, "--proto", "tcp-client")
+	}
+	return k.openvpn(t, "client", c[1], c[2], args...)
+}
+
+// serve runs this program as a server until the test ends.
+func (k *keys) serve(t *testing.T, c [3]string, address string, out *output) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, k.args("server", c, address), out) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func freePort(t *testing.T) string {
