@@ -52,7 +52,7 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 		sent: make(chan struct{}), ended: make(chan struct{})}
 	c.queue = link.NewQueue(s.settings.queueLimit, s.settings.queueTarget)
 	cfg := link.Config{
-		Allowed: s.allowed, Control: c.control, MTU: s.mtu, Whole: s.whole, Partial: s.partial,
+		Allowed: s.allowed, Reachable: s.settings.reachable, Control: c.control, MTU: s.mtu, Whole: s.whole, Partial: s.partial,
 	}
 	if m, ok := conn.(*datagram.Conn); ok {
 		cfg.Whole = s.settings.own

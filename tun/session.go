@@ -14,13 +14,13 @@ import (
 
 // settings are what all sessions of a client or a server have in common.
 type settings struct {
-	queueLimit       int
-	queueTarget      time.Duration
-	keepalive, dead  time.Duration
-	writer           *link.Writer
-	own              device.Offloads // of the device here
-	gateway          netip.Addr      // of this end
-	connectionClosed func(c *connection, why error)
+	queueLimit      int
+	queueTarget     time.Duration
+	keepalive, dead time.Duration
+	writer          *link.Writer
+	own             device.Offloads // of the device here
+	gateway         netip.Addr      // of this end
+	reachable       func(destination netip.Addr) bool
 
 	// control handles what is not handled by every connection: Hello, Config, Attach.
 	control func(c *connection, t wire.Type, body []byte) error
@@ -56,17 +56,14 @@ func (s *session) push(u *link.Unit) {
 	u.Release()
 }
 
-// attach adds a connection, which then runs until it ends.
-func (s *session) attach(c *connection) {
+// run adds a connection, which then moves packets until it ends, and returns why.
+func (s *session) run(c *connection) error {
 	s.mu.Lock()
 	s.connections = append(s.connections, c)
 	s.mu.Unlock()
 	s.choose(time.Now())
-	go func() {
-		why := c.run()
-		s.detach(c)
-		s.settings.connectionClosed(c, why)
-	}()
+	defer s.detach(c)
+	return c.run()
 }
 
 func (s *session) detach(c *connection) {

@@ -26,6 +26,8 @@ import (
 type Config struct {
 	// Allowed reports whether the peer may send packets from an address. nil: any.
 	Allowed func(source netip.Addr) bool
+	// Reachable reports whether the peer may send packets to an address. nil: any.
+	Reachable func(destination netip.Addr) bool
 	// Control is given each control message of the peer; body is valid during the call. An error ends the link. nil:
 	// control messages are refused.
 	Control func(t wire.Type, body []byte) error
@@ -43,6 +45,7 @@ type Stats struct {
 	Sent, SentBytes         uint64
 	Received, ReceivedBytes uint64
 	Spoofed                 uint64 // from addresses that the peer may not use; dropped
+	Unreachable             uint64 // to addresses that the peer may not reach; dropped
 	Refused                 uint64 // packets of the peer that make no sense; dropped
 	Undeliverable           uint64 // packets that the device did not take
 	TooBig                  uint64 // packets that were too long for the path; dropped, and their senders told
@@ -52,13 +55,14 @@ type Stats struct {
 }
 
 type counters struct {
-	sent, sentBytes, received, receivedBytes, spoofed, refused, undeliverable, tooBig atomic.Uint64
+	sent, sentBytes, received, receivedBytes, spoofed, unreachable, refused, undeliverable, tooBig atomic.Uint64
 }
 
 func (c *counters) snapshot(q *Queue) Stats {
 	return Stats{
 		Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(), Received: c.received.Load(),
 		ReceivedBytes: c.receivedBytes.Load(), Spoofed: c.spoofed.Load(), Refused: c.refused.Load(),
+		Unreachable:   c.unreachable.Load(),
 		Undeliverable: c.undeliverable.Load(),
 		TooBig:        c.tooBig.Load(),
 		DroppedFull:   q.full.Load(), DroppedLate: q.dropped.Load(), MarkedLate: q.marked.Load(),
@@ -109,6 +113,10 @@ func (r *receiver) admit(p []byte, g packet.GSO) (h packet.Header, ok bool) {
 		return h, false
 	case r.cfg.Allowed != nil && !r.cfg.Allowed(packet.Source(p)):
 		r.stats.spoofed.Add(1)
+		return h, false
+	}
+	if r.cfg.Reachable != nil && !r.cfg.Reachable(packet.Destination(p)) {
+		r.stats.unreachable.Add(1)
 		return h, false
 	}
 	r.stats.received.Add(1)

@@ -2,10 +2,12 @@ package link
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/encase-tls/encase/tun/device"
+	"github.com/encase-tls/encase/tun/packet"
 	"github.com/encase-tls/encase/tun/wire"
 )
 
@@ -39,6 +41,9 @@ func (u *Unit) Release() {
 		smallUnits.Put(u)
 	}
 }
+
+// Destination returns the address that the packet is for.
+func (u *Unit) Destination() netip.Addr { return packet.Destination(u.Data) }
 
 // cost is the memory that the Unit takes, in bytes.
 func (u *Unit) cost() int { return len(u.buf) }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package tun
+
+import "net"
+
+func tuned(net.Conn) {}
