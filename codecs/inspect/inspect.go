@@ -3,8 +3,9 @@
 // records, handshake messages, retransmissions, what is missing and what is malformed.
 //
 // A capture is read by one [frame.Machine] for each direction, which is told what that direction says and never answers.
-// That suits codecs, and Machines that read without having asked. A protocol in which each end repeats what the other
-// has chosen, such as session numbers, is refused by a Machine that has chosen others; that is reported, too.
+// That suits codecs, and Machines that read without having asked. A Machine of a protocol in which each end repeats what
+// the other has chosen, such as session numbers, would refuse those that it has not chosen: OpenVPN, EAP and RADIUS are
+// read by observers, which check nothing. Any other protocol of that kind is reported as malformed.
 //
 // Captures come from attackers as well. Memory is bounded, whatever is in them: for each connection 128 KiB that wait
 // for a missing packet and one frame in each direction, and so many connections at once.
@@ -24,6 +25,7 @@ import (
 
 // Options say what is in a capture.
 type Options struct {
+	Spec        string // of the codec: some protocols are known by it, and read without their Machines
 	Maker       frame.Maker
 	Carriers    codecs.Carriers        // what the codec runs over: packets of other kinds are not looked at
 	Description *described.Description // of the codec's frames; nil: none
@@ -40,7 +42,7 @@ const (
 	Side           Kind = "side"           // a frame of the protocol that is not for TLS
 	TLS            Kind = "tls"            // TLS without frames: the codec has none, or they have ended
 	Skipped        Kind = "skipped"        // bytes before the first frame, such as a dialogue, or after an error
-	Retransmission Kind = "retransmission" // a segment of TCP that has been there before
+	Retransmission Kind = "retransmission" // a segment of TCP, or a frame, that has been there before
 	Lost           Kind = "lost"           // bytes of a stream that are not in the capture
 	Malformed      Kind = "malformed"      // bytes that the codec refuses
 	End            Kind = "end"            // the protocol says that it ends

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func options(t testing.TB, spec string) inspect.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inspect.Options{Maker: mk, Carriers: codecs.Stream | codecs.Datagram, Description: d}
+	return inspect.Options{Spec: spec, Maker: mk, Carriers: codecs.Stream | codecs.Datagram, Description: d}
 }
 
 func run(t testing.TB, o inspect.Options, capture []byte) (r result) {
@@ -192,6 +193,10 @@ func TestRealCaptures(t *testing.T) {
 		{"postgres", "raw", 15432, strings.Repeat("ClientHello localhost, ServerHello TLS 1.3, ", 2)},
 		{"dtls_openssl", "raw", 0, "ClientHello, HelloVerifyRequest, ClientHello, ServerHello DTLS 1.2, Certificate, "},
 		{"turn_dtls-tcp", "channeldata:tcp", 13478, "ClientHello, HelloVerifyRequest, ClientHello, ServerHello DTLS 1.2, "},
+		{"tds_tsql-big", "tds", 0, "ClientHello, ServerHello TLS 1.2, Certificate, ServerKeyExchange, "},
+		{"openvpn-udp-none", "openvpn", 0, "ClientHello, ServerHello TLS 1.3"},
+		{"openvpn-tcp-none", "openvpn:tcp", 0, "ClientHello, ServerHello TLS 1.3"},
+		{"eap_radius-tls-1.2-frag400", radius(t), 0, "ClientHello, ServerHello TLS 1.2, Certificate, ServerKeyExchange, "},
 	} {
 		p, err := os.ReadFile("testdata/" + c.file + ".pcap")
 		if err != nil {
@@ -202,6 +207,70 @@ func TestRealCaptures(t *testing.T) {
 		r := run(t, o, p)
 		if !strings.HasPrefix(r.handshake(), c.want) || r.sum.Errors != 0 {
 			t.Errorf("%s: %s, %+v", c.file, r.handshake(), r.sum)
+		}
+	}
+}
+
+// radius returns a spec of RADIUS: the codec wants a secret, although an inspection does without.
+func radius(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("testing123\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "radius:secret-file=" + file
+}
+
+// payloads returns those of the datagrams in a capture that come from the client, which sends the first.
+func payloads(t *testing.T, file string) (all [][]byte) {
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var client layers.UDPPort
+	for {
+		p, _, err := r.ReadPacketData()
+		if err != nil {
+			return all
+		}
+		u := gopacket.NewPacket(p, r.LinkType(), gopacket.Default).TransportLayer().(*layers.UDP)
+		if client == 0 {
+			client = u.SrcPort
+		}
+		if u.SrcPort == client {
+			all = append(all, bytes.Clone(u.Payload))
+		}
+	}
+}
+
+// Protocols with sessions of their own are read in order, and what comes again is told.
+func TestObservers(t *testing.T) {
+	vpn := payloads(t, "testdata/openvpn-udp-none.pcap") // reset, ClientHello, ack, two with a flight, ..
+	eap := payloads(t, "testdata/eap_radius-tls-1.2-frag400.pcap")
+	for _, c := range []struct {
+		name, spec string
+		datagrams  [][]byte
+		again      int
+		records    int
+	}{
+		{"in order", "openvpn", vpn[:5], 0, 6},
+		{"exchanged", "openvpn", [][]byte{vpn[0], vpn[1], vpn[4], vpn[3]}, 0, 6},
+		{"again", "openvpn", [][]byte{vpn[0], vpn[0], vpn[1], vpn[1]}, 2, 1},
+		{"cut", "openvpn", [][]byte{vpn[0][:9], vpn[1][:12]}, 0, 0},
+		{"again in RADIUS", radius(t), [][]byte{eap[0], eap[1], eap[1]}, 1, 1},
+		{"cut in RADIUS", radius(t), [][]byte{eap[1][:100], {1, 2, 0, 19}, nil}, 0, 0},
+	} {
+		r := run(t, options(t, c.spec), tsharktest.UDP(1194, c.datagrams...).File())
+		wrong := 0
+		if c.records == 0 {
+			wrong = len(c.datagrams)
+		}
+		if r.sum.Retransmissions != c.again || r.sum.Records != c.records || r.sum.Errors != wrong {
+			t.Errorf("%s: %+v", c.name, r.sum)
 		}
 	}
 }
@@ -355,9 +424,13 @@ func TestReportFails(t *testing.T) {
 
 // Nothing in a capture makes an inspection panic or go on for ever.
 func FuzzInspect(f *testing.F) {
-	specs := []string{"length:16be", "websocket", "cobs", "channeldata:tcp", "raw", vendor}
+	specs := []string{"length:16be", "websocket", "cobs", "channeldata:tcp", "raw", vendor, "openvpn", "eap"}
 	hello := tsharktest.Handshake(f, tls.VersionTLS13)[:1] // short, for the fuzzer works on all of it
 	for i, spec := range specs {
+		if spec == "openvpn" || spec == "eap" {
+			f.Add(byte(i), tsharktest.UDP(1194, []byte{0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 22}, []byte{1, 1, 0, 7, 13, 0, 22}).File())
+			continue
+		}
 		f.Add(byte(i), tsharktest.Conversation(4433, frames(f, spec, hello)...).File())
 	}
 	var all []inspect.Options

@@ -35,6 +35,7 @@ type lane struct {
 	*conn
 	from    frame.Role
 	machine frame.Machine
+	watch   observer        // reads frames in place of the Machine; nil: the Machine does
 	delim   frame.Delimiter // nil: frames cannot be told apart in a stream
 	records RecordReader
 	events  []frame.Event // reused
@@ -89,6 +90,7 @@ func (l *lane) renew() {
 // begin decides what a stream begins with.
 func (l *lane) begin() {
 	l.renew()
+	l.watch = newObserver(l.in.Spec)
 	if _, talks := l.machine.(frame.Preamble); talks || l.delim == nil {
 		l.mode = searching
 	}
@@ -106,7 +108,9 @@ func release(ev []frame.Event) {
 // A reading is what a Machine makes of a frame.
 type reading struct {
 	payload []byte
-	side    bool
+	again   bool // what is in it has been there before
+	side    bool // nothing for TLS
+	note    string
 	raw     bool // framing ends behind it
 	done    bool
 	err     error
@@ -114,6 +118,9 @@ type reading struct {
 
 // recv has the Machine read a frame, which is not changed.
 func (l *lane) recv(p []byte) (r reading) {
+	if l.watch != nil {
+		return l.watch.observe(p)
+	}
 	if l.machine == nil {
 		return reading{err: errors.New("the codec cannot be used")}
 	}
@@ -153,8 +160,10 @@ func (l *lane) frame(p []byte) reading {
 	case r.err != nil:
 		e.Kind, e.Message = Malformed, r.err.Error()
 		l.records.lose()
+	case r.again:
+		e.Kind, e.Message = Retransmission, "a frame that has been there before"
 	case r.side && len(r.payload) == 0:
-		e.Kind = Side
+		e.Kind, e.Message = Side, r.note
 	default:
 		e.Records = l.records.Read(r.payload)
 	}

@@ -34,8 +34,7 @@ With --json each line is an object, the last one a summary: its member "kind" is
 connection, frame, side (of the protocol, and not TLS), tls (without frames),
 skipped, retransmission, lost, malformed, end or summary.
 
-The capture is read from one end at a time. Protocols in which an end repeats
-what the other has chosen may be refused for that reason alone.`,
+What is only known to one end, such as the keys of tls-crypt, is not looked into.`,
 		Example: `  encase codec inspect traffic.pcap --codec length:16be --port 4433
   encase codec inspect traffic.pcapng --codec desc:demo.frame --json
   tcpdump -i lo -w - port 4433 | encase codec inspect - --codec websocket`,
@@ -94,7 +93,7 @@ func (d *description) inspect(w io.Writer, capture io.Reader, port uint16, asJSO
 	if asJSON {
 		report = func(e inspect.Event) error { return writeJSON(out, e) }
 	}
-	o := inspect.Options{Maker: d.maker, Carriers: d.info.Carriers, Description: known, Port: port}
+	o := inspect.Options{Spec: d.spec, Maker: d.maker, Carriers: d.info.Carriers, Description: known, Port: port}
 	sum, err := inspect.Inspect(capture, o, report)
 	if err == nil {
 		if asJSON {
@@ -185,7 +184,7 @@ func headline(e inspect.Event) string {
 	case inspect.Frame:
 		return fmt.Sprintf("frame %d, %s, %d of them TLS", e.Frame, size, e.Payload)
 	case inspect.Side:
-		return fmt.Sprintf("frame %d, %s, not for TLS", e.Frame, size)
+		return strings.TrimSuffix(fmt.Sprintf("frame %d, %s, not for TLS: %s", e.Frame, size, e.Message), ": ")
 	case inspect.TLS:
 		return size + " of TLS without frames"
 	case inspect.Skipped:
