@@ -60,6 +60,7 @@ type settings struct {
 	certificates           tls.Certificate
 	authorities            *x509.CertPool
 	minVersion, maxVersion uint16
+	resend                 time.Duration // when a request is repeated; 0: as is usual
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -147,7 +148,7 @@ func (s *settings) config() *tls.Config {
 
 // options returns what the codec has to know.
 func (s *settings) options(x *eap.Exchange) radius.Options {
-	return radius.Options{Secret: s.secret, EAP: eap.Options{Identity: s.identity, MTU: s.mtu, Exchange: x}}
+	return radius.Options{Secret: s.secret, Resend: s.resend, EAP: eap.Options{Identity: s.identity, MTU: s.mtu, Exchange: x}}
 }
 
 // demo is both ends.

@@ -1,0 +1,386 @@
+package radius
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/codecs/eap"
+	"github.com/encase-tls/encase/frame"
+)
+
+var testSecret = &Secret{[]byte("testing123")}
+
+// A driver is a Machine that a test gives packets, and the time.
+type driver struct {
+	frame.Machine
+	t    testing.TB
+	at   time.Time
+	sent [][]byte // by the last call
+	got  []byte   // for TLS, by the last call
+	done []error  // by all calls
+}
+
+func newDriver(t testing.TB, role frame.Role, o Options) *driver {
+	t.Helper()
+	o.Secret = testSecret
+	mk, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mk(role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &driver{Machine: m, t: t, at: time.Unix(1e9, 0)}
+	if err := d.act(m.Start); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *driver) act(f func([]frame.Event) ([]frame.Event, error)) error {
+	d.sent, d.got = nil, nil
+	ev, err := d.Machine.(frame.Timed).Tick(nil, d.at)
+	if err == nil {
+		ev, err = f(ev)
+	}
+	for _, e := range ev {
+		switch e.Kind {
+		case frame.Out:
+			d.sent = append(d.sent, bytes.Clone(e.Buf.Bytes()))
+		case frame.In:
+			d.got = append(d.got, e.Buf.Bytes()...)
+		case frame.Done:
+			d.done = append(d.done, e.Err)
+		}
+		if e.Buf != nil {
+			e.Buf.Release()
+		}
+	}
+	return err
+}
+
+func (d *driver) recv(p []byte) error {
+	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Recv(ev, frame.NewBuf(0, p, 0)) })
+}
+
+func (d *driver) send(p []byte) error {
+	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Send(ev, frame.NewBuf(0, p, 0), true) })
+}
+
+func (d *driver) passes(t time.Duration) {
+	d.at = d.at.Add(t)
+	if err := d.act(func(ev []frame.Event) ([]frame.Event, error) { return ev, nil }); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// only returns the one packet that the last call sent, taken apart.
+func (d *driver) only() packet {
+	d.t.Helper()
+	if len(d.sent) != 1 {
+		d.t.Fatalf("%d packets are sent, want one", len(d.sent))
+	}
+	p, err := parse(d.sent[0])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return p
+}
+
+// signedRequest returns an Access-Request with an EAP packet and other attributes.
+func signedRequest(id, authenticator byte, response []byte, others ...byte) []byte {
+	s := newSigner(testSecret)
+	d := newDraft(accessRequest, id)
+	copy(d.authenticator(), bytes.Repeat([]byte{authenticator}, authenticatorLen))
+	d.addEAP(response)
+	copy(d.Append(len(others)), others)
+	s.signRequest(d)
+	return bytes.Clone(d.Bytes())
+}
+
+// signedReply returns a reply to a request.
+func signedReply(code byte, request packet, packet []byte, others ...byte) []byte {
+	s := newSigner(testSecret)
+	d := newDraft(code, request.id)
+	d.addEAP(packet)
+	copy(d.Append(len(others)), others)
+	s.signReply(d, request.authenticator())
+	return bytes.Clone(d.Bytes())
+}
+
+var (
+	identity = []byte{eap.CodeResponse, 7, 0, 6, 1, 'u'}
+	start    = []byte{eap.CodeRequest, 1, 0, 6, 13, 0x20}
+)
+
+// challenged returns a server that has answered the request with the identity, and the State it has given out.
+func challenged(t *testing.T, others ...byte) (d *driver, state []byte) {
+	t.Helper()
+	d = newDriver(t, frame.Server, Options{})
+	if err := d.recv(signedRequest(1, 1, identity, others...)); err != nil {
+		t.Fatal(err)
+	}
+	return d, d.only().attributes.keep(nil, attrState)
+}
+
+// hello is a response with a part of TLS, to the request with an identifier.
+func hello(id byte) []byte { return []byte{eap.CodeResponse, id, 0, 8, 13, 0, 'h', 'i'} }
+
+// A reply is signed for its request, and returns what proxies have left there, in order.
+func TestReply(t *testing.T) {
+	proxies := []byte{attrProxyState, 4, 'a', 'b', attrProxyState, 3, 'c'}
+	d, _ := challenged(t, slices.Concat(proxies[:4], []byte{200, 2}, proxies[4:])...)
+	p := d.only()
+	s := newSigner(testSecret)
+	if err := s.verifyReply(p, bytes.Repeat([]byte{1}, authenticatorLen)); err != nil {
+		t.Error(err)
+	}
+	if p.code != accessChallenge || p.id != 1 || p.all[headerLen] != attrMessageAuthenticator {
+		t.Errorf("code %d, id %d, first attribute %d", p.code, p.id, p.all[headerLen])
+	}
+	if got := p.attributes.keep(nil, attrProxyState); !bytes.Equal(got, proxies) {
+		t.Errorf("Proxy-State is returned as %x", got)
+	}
+	if got := p.attributes.join(nil, attrEAPMessage); !bytes.Equal(got, []byte{1, 8, 0, 6, 13, 0x20}) {
+		t.Errorf("EAP-Message is %x", got)
+	}
+}
+
+// A request that comes again is answered as before, byte for byte, and TLS hears of it once.
+func TestRepeatedRequest(t *testing.T) {
+	d, state := challenged(t)
+	first := d.sent[0]
+	if err := d.recv(signedRequest(1, 1, identity)); err != nil || !bytes.Equal(d.only().all, first) {
+		t.Errorf("%v: another answer", err)
+	}
+	second := signedRequest(2, 2, hello(8), state...)
+	if err := d.recv(second); err != nil || string(d.got) != "hi" || len(d.sent) > 0 {
+		t.Fatalf("%v, got %q, sent %x", err, d.got, d.sent)
+	}
+	if err := d.recv(second); err != nil || len(d.got)+len(d.sent) > 0 {
+		t.Errorf("while it is being answered: %v, got %q, sent %x", err, d.got, d.sent)
+	}
+	if err := d.recv(signedRequest(1, 1, identity)); err != nil || len(d.got)+len(d.sent) > 0 {
+		t.Errorf("an older one: %v, got %q, sent %x", err, d.got, d.sent)
+	}
+	d.send([]byte("answer"))
+	if p := d.only(); p.id != 2 {
+		t.Errorf("the answer is to request %d", p.id)
+	}
+}
+
+// An EAP response that comes in a new request has the answer that it had, in a reply to that request.
+func TestRepeatedResponse(t *testing.T) {
+	d, state := challenged(t)
+	d.recv(signedRequest(2, 2, hello(8), state...))
+	d.send([]byte("answer"))
+	want := d.only().attributes.join(nil, attrEAPMessage)
+	if err := d.recv(signedRequest(3, 3, hello(8), state...)); err != nil || len(d.got) > 0 {
+		t.Fatalf("%v, got %q", err, d.got)
+	}
+	p := d.only()
+	s := newSigner(testSecret)
+	if err := s.verifyReply(p, bytes.Repeat([]byte{3}, authenticatorLen)); err != nil || p.id != 3 {
+		t.Errorf("%v, to request %d", err, p.id)
+	}
+	if got := p.attributes.join(nil, attrEAPMessage); !bytes.Equal(got, want) {
+		t.Errorf("the answer is %x, was %x", got, want)
+	}
+}
+
+// A session answers only to its own State.
+func TestState(t *testing.T) {
+	d, state := challenged(t)
+	other := bytes.Clone(state)
+	other[5] ^= 1
+	for _, s := range [][]byte{nil, other, {attrState, 2}, {attrState, 3, state[2]}} {
+		if err := d.recv(signedRequest(2, byte(len(s)+9), hello(8), s...)); err != errState || len(d.sent)+len(d.got) > 0 {
+			t.Errorf("State %x: %v, sent %x, got %q", s, err, d.sent, d.got)
+		}
+	}
+	if err := d.recv(signedRequest(2, 2, hello(8), state...)); err != nil || string(d.got) != "hi" {
+		t.Errorf("afterwards: %v, got %q", err, d.got)
+	}
+	if got := State(signedRequest(2, 2, hello(8), state...)); !bytes.Equal(got, state[2:]) {
+		t.Errorf("State says %x", got)
+	}
+	if got := State([]byte("no packet")); got != nil {
+		t.Errorf("State says %x of no packet", got)
+	}
+}
+
+// A server keeps its packets as short as the authenticator wants them, and not shorter.
+func TestFramedMTU(t *testing.T) {
+	for mtu, want := range map[uint32]int{100: 100, 5000: 1020, 3: 1020} {
+		d, state := challenged(t, attrFramedMTU, 6, byte(mtu>>24), byte(mtu>>16), byte(mtu>>8), byte(mtu))
+		d.recv(signedRequest(2, 2, hello(8), state...))
+		d.send(make([]byte, 4000))
+		if n := len(d.only().attributes.join(nil, attrEAPMessage)); n != want {
+			t.Errorf("Framed-MTU %d: a packet of %d bytes, want %d", mtu, n, want)
+		}
+	}
+}
+
+// The authenticator may want the server to ask for the identity, more than once.
+func TestEAPStart(t *testing.T) {
+	d := newDriver(t, frame.Server, Options{})
+	var state []byte
+	for id := range byte(2) {
+		if err := d.recv(signedRequest(id, id+1, nil, append([]byte{attrEAPMessage, 2}, state...)...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.only().attributes.join(nil, attrEAPMessage); !bytes.Equal(got, []byte{1, 1, 0, 5, 1}) {
+			t.Errorf("the answer is %x", got)
+		}
+		state = d.only().attributes.keep(nil, attrState)
+	}
+	if err := d.recv(signedRequest(2, 9, []byte{eap.CodeResponse, 1, 0, 6, 1, 'u'}, state...)); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.only().attributes.join(nil, attrEAPMessage); got[4] != 13 {
+		t.Errorf("the answer to the identity is %x", got)
+	}
+}
+
+// A client repeats a request as it was, each time after twice as long, at most 16 s.
+func TestResend(t *testing.T) {
+	d := newDriver(t, frame.Client, Options{EAP: eap.Options{Timeout: time.Minute}})
+	first, begin := d.sent[0], d.at
+	var times []int
+	for len(d.done) == 0 {
+		at, ok := d.Machine.(frame.Timed).Deadline()
+		if !ok {
+			t.Fatal("no Deadline")
+		}
+		d.passes(at.Sub(d.at))
+		for _, p := range d.sent {
+			if !bytes.Equal(p, first) {
+				t.Error("it repeats something else")
+			}
+			times = append(times, int(d.at.Sub(begin).Seconds()))
+		}
+	}
+	if fmt.Sprint(times) != "[2 6 14 30 46]" || !errors.Is(d.done[0], eap.ErrSilent) || d.at.Sub(begin) != time.Minute {
+		t.Errorf("repeated after %v s, done %v after %v", times, d.done, d.at.Sub(begin))
+	}
+	if _, ok := d.Machine.(frame.Timed).Deadline(); ok {
+		t.Error("a Deadline after the end")
+	}
+}
+
+// Replies that are not signed for the request, or not at all, change nothing: the real one is still taken.
+func TestForgedReplies(t *testing.T) {
+	d := newDriver(t, frame.Client, Options{})
+	request := d.only()
+	good := signedReply(accessChallenge, request, start, attrState, 3, 's')
+	other := request
+	other.all = bytes.Repeat([]byte{5}, headerLen)
+	forge := func(at int) []byte {
+		p := bytes.Clone(good)
+		p[at] ^= 1
+		return p
+	}
+	for _, c := range []struct {
+		name  string
+		reply []byte
+		want  error
+	}{
+		{"authenticator", forge(10), errSignature},
+		{"Message-Authenticator", forge(signatureAt), errSignature},
+		{"State", forge(len(good) - 1), errSignature},
+		{"of another request", signedReply(accessChallenge, other, start), errSignature},
+		{"identifier", forge(1), nil}, // one that is no more
+		{"far identifier", append([]byte{accessChallenge, request.id + 100}, good[2:]...), errReply},
+		{"code", append([]byte{1}, good[1:]...), errCode},
+		{"accept", signedReply(accessAccept, other, []byte{3, 0, 0, 4}), errSignature},
+		{"reject", signedReply(accessReject, other, []byte{4, 0, 0, 4}), errSignature},
+		{"conflict", signedReply(accessAccept, request, start), errConflict},
+		{"conflict the other way", signedReply(accessChallenge, request, []byte{3, 0, 0, 4}), errConflict},
+		{"no EAP", signedReply(accessChallenge, request, nil), errNoEAP},
+		{"early success", signedReply(accessAccept, request, []byte{3, 0, 0, 4}), frame.ErrMalformed},
+	} {
+		if err := d.recv(c.reply); !errors.Is(err, c.want) || len(d.sent)+len(d.done) > 0 {
+			t.Errorf("%s: %v, want %v; sent %x, done %v", c.name, err, c.want, d.sent, d.done)
+		}
+	}
+	if err := d.recv(good); err != nil {
+		t.Errorf("the real one: %v", err)
+	}
+	d.send([]byte("hello"))
+	if state, _ := d.only().attributes.find(attrState); string(state) != "s" {
+		t.Errorf("State is returned as %q", state)
+	}
+}
+
+// Without a Message-Authenticator a reply is refused even if its authenticator is right: that can be forged.
+func TestUnsignedReply(t *testing.T) {
+	d := newDriver(t, frame.Client, Options{})
+	request := d.only()
+	s := newSigner(testSecret)
+	p := []byte{accessReject, request.id, 0, headerLen}
+	p = append(p, make([]byte, authenticatorLen)...)
+	copy(p[authenticatorAt:], s.response(p, request.authenticator()))
+	if err := d.recv(p); err != errUnsigned || len(d.done) > 0 {
+		t.Errorf("%v, done %v", err, d.done)
+	}
+}
+
+// A reject is the end, with or without an EAP packet.
+func TestReject(t *testing.T) {
+	for _, packet := range [][]byte{nil, {eap.CodeFailure, 0, 0, 4}} {
+		d := newDriver(t, frame.Client, Options{})
+		err := d.recv(signedReply(accessReject, d.only(), packet))
+		if err != nil || len(d.done) != 1 || d.done[0] != eap.ErrFailure {
+			t.Errorf("%v, done %v", err, d.done)
+		}
+	}
+}
+
+// Keys arrive as they were, and only with the same secret and request.
+func TestKeys(t *testing.T) {
+	var msk eap.Key
+	for i := range msk {
+		msk[i] = byte(i)
+	}
+	request := bytes.Repeat([]byte{7}, authenticatorLen)
+	s := newSigner(testSecret)
+	d := newDraft(accessAccept, 1)
+	s.addKeys(d, request, &msk)
+	s.signReply(d, request)
+	p, err := parse(d.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recv, send := p.attributes.vendor(vendorMicrosoft, mppeRecvKey), p.attributes.vendor(vendorMicrosoft, mppeSendKey)
+	if len(recv) != mppeLen || len(send) != mppeLen || recv[0]&send[0]&0x80 == 0 || bytes.Equal(recv[:2], send[:2]) {
+		t.Errorf("salts %x and %x", recv[:2], send[:2])
+	}
+	if bytes.Contains(d.Bytes(), msk[:16]) {
+		t.Error("the key is there in clear")
+	}
+	if err := s.checkKeys(p.attributes, request, &msk); err != nil {
+		t.Error(err)
+	}
+	for i := range msk { // every byte counts
+		other := msk
+		other[i] ^= 1
+		if err := s.checkKeys(p.attributes, request, &other); err != errOtherKeys {
+			t.Errorf("another byte %d: %v", i, err)
+		}
+	}
+	if err := s.checkKeys(p.attributes, zeros[:], &msk); err == nil {
+		t.Error("the keys are accepted for another request")
+	}
+	if err := s.checkKeys(nil, request, &msk); err != nil {
+		t.Errorf("without keys: %v", err)
+	}
+	short := []byte{attrVendor, 10, 0, 0, 1, 0x37, mppeRecvKey, 4, 0x80, 1}
+	if err := s.checkKeys(short, request, &msk); err != errKeyLength {
+		t.Errorf("short keys: %v", err)
+	}
+}
