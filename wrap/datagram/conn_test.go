@@ -1,23 +1,11 @@
 package datagram
 
-import (
-	"context"
-	"testing"
-	"time"
-)
+import "testing"
 
-// connect returns both ends of a new connection.
+// connect returns both ends of a new connection over UDP.
 func connect(tb testing.TB, client, server *Config) (c, s *Conn) {
 	tb.Helper()
-	h := newHost(tb, server)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	c, err := Dial(ctx, "udp", h.addr().String(), client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { c.Close() })
-	return c, h.accept()
+	return newHost(tb, server).dial(client)
 }
 
 func TestEcho(t *testing.T) {

@@ -11,30 +11,41 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A wire is an output in memory: what one Conn sends the other gets, at once, on a goroutine of its own as long as there
-// is any.
+// A wire is an output in memory: what one Conn sends the other gets, from a goroutine.
 type wire struct {
 	to   *Conn
 	work chan []byte
+	quit chan struct{}
 }
+
+func newWire() *wire { return &wire{work: make(chan []byte, 100), quit: make(chan struct{})} }
 
 func (w *wire) limits() frame.Limits { return frame.Limits{Max: maxPayload} }
 func (w *wire) start(*Conn)          {}
 func (w *wire) full() bool           { return false }
 func (w *wire) taken()               {}
 func (w *wire) end(*Conn) error      { return nil }
+func (w *wire) stop()                { close(w.quit) }
 
 func (w *wire) send(_ *Conn, frames []*frame.Buf) error {
 	for _, b := range frames {
-		w.work <- append([]byte(nil), b.Bytes()...)
+		select {
+		case w.work <- append([]byte(nil), b.Bytes()...):
+		case <-w.quit:
+		}
 	}
 	releaseAll(frames)
 	return nil
 }
 
 func (w *wire) run() {
-	for d := range w.work {
-		w.to.deliver(d, 0, endpoint{})
+	for {
+		select {
+		case d := <-w.work:
+			w.to.deliver(d, 0, endpoint{})
+		case <-w.quit:
+			return
+		}
 	}
 }
 
@@ -80,7 +91,7 @@ func TestIdleMemory(t *testing.T) {
 // idleServer returns the server's end of a connection that has moved a message.
 func idleServer(t *testing.T, client, server *Config) *Conn {
 	t.Helper()
-	wc, ws := &wire{work: make(chan []byte, 100)}, &wire{work: make(chan []byte, 100)}
+	wc, ws := newWire(), newWire()
 	c, err := newConn(client, frame.Client, wc, wireAddr{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +112,8 @@ func idleServer(t *testing.T, client, server *Config) *Conn {
 		t.Fatal(n, err)
 	}
 	c.closed.Store(true) // it is gone, and does not say so
-	close(wc.work)
-	close(ws.work)
+	wc.stop()
+	ws.stop()
 	s.out = &wire{} // without a channel
 	return s
 }

@@ -1,6 +1,7 @@
 package datagram
 
 import (
+	"context"
 	"crypto/tls"
 	"math/rand/v2"
 	"net/netip"
@@ -205,6 +206,19 @@ func (h *host) accept() *Conn {
 		h.tb.Fatal("nobody has connected")
 	}
 	return nil
+}
+
+// dial returns both ends of a new connection to the host.
+func (h *host) dial(client *Config) (c, s *Conn) {
+	h.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := Dial(ctx, "udp", h.addr().String(), client)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	h.tb.Cleanup(func() { c.Close() })
+	return c, h.accept()
 }
 
 // noise returns n bytes that depend on seed.

@@ -28,15 +28,12 @@ type Stats struct {
 // A Relay passes datagrams between any number of clients and one server. Each client has a socket of its own towards
 // the server, as behind a NAT. It is safe for concurrent use.
 type Relay struct {
-	// Tap, if it is set before the first datagram arrives, sees each of them before anything happens to it. p is valid
-	// during the call.
-	Tap func(toServer bool, p []byte)
-
 	server netip.AddrPort
 	front  *net.UDPConn
 	done   sync.WaitGroup
 
 	mu     sync.Mutex
+	tap    func(toServer bool, p []byte)
 	luck   *luck
 	paths  map[netip.AddrPort]*path
 	stats  Stats
@@ -72,6 +69,14 @@ func (r *Relay) SetConditions(c Conditions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.luck.Conditions = c
+}
+
+// Tap makes f see each datagram that arrives from now on, before anything happens to it. p is valid during the call. f
+// must not use the Relay.
+func (r *Relay) Tap(f func(toServer bool, p []byte)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tap = f
 }
 
 // Stats returns the counters.
@@ -190,12 +195,13 @@ func (r *Relay) fromServer(p *path, back *net.UDPConn) {
 }
 
 func (r *Relay) pass(l *lane, toServer bool, d []byte) {
-	if r.Tap != nil {
-		r.Tap(toServer, d)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
-		r.treat(l, d)
+	if r.closed {
+		return
 	}
+	if r.tap != nil {
+		r.tap(toServer, d)
+	}
+	r.treat(l, d)
 }
