@@ -38,7 +38,8 @@ func TestRefused(t *testing.T) {
 		{"length:16", strings.Repeat("a", 41), "1 to 40"},
 		{"desc:/nowhere/x.frame", "", "nowhere"},
 	} {
-		if _, err := dissector.Lua(c.spec, dissector.Options{Name: c.name}); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := dissector.Lua(c.spec, dissector.Options{Name: c.name})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s, %q: %v, want an error with %q", c.spec, c.name, err, c.want)
 		}
 	}

@@ -2,10 +2,10 @@
 // TCP together, cuts frames out of them and out of datagrams of UDP, and tells what can be read without keys: fields,
 // records, handshake messages, retransmissions, what is missing and what is malformed.
 //
-// A capture is read by one [frame.Machine] for each direction, which is told what that direction says and never answers.
-// That suits codecs, and Machines that read without having asked. A Machine of a protocol in which each end repeats what
-// the other has chosen, such as session numbers, would refuse those that it has not chosen: OpenVPN, EAP and RADIUS are
-// read by observers, which check nothing. Any other protocol of that kind is reported as malformed.
+// A capture is read by one [frame.Machine] for each direction, which is told what that direction says and never
+// answers. That suits codecs, and Machines that read without having asked. A Machine of a protocol in which each end
+// repeats what the other has chosen, such as session numbers, would refuse those that it has not chosen: OpenVPN, EAP
+// and RADIUS are read by observers, which check nothing. Any other protocol of that kind is reported as malformed.
 //
 // Captures come from attackers as well. Memory is bounded, whatever is in them: for each connection 128 KiB that wait
 // for a missing packet and one frame in each direction, and so many connections at once.

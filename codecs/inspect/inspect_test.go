@@ -428,7 +428,8 @@ func FuzzInspect(f *testing.F) {
 	hello := tsharktest.Handshake(f, tls.VersionTLS13)[:1] // short, for the fuzzer works on all of it
 	for i, spec := range specs {
 		if spec == "openvpn" || spec == "eap" {
-			f.Add(byte(i), tsharktest.UDP(1194, []byte{0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 22}, []byte{1, 1, 0, 7, 13, 0, 22}).File())
+			control, request := append([]byte{0x20}, make([]byte, 14)...), []byte{1, 1, 0, 7, 13, 0, 22}
+			f.Add(byte(i), tsharktest.UDP(1194, control, request).File())
 			continue
 		}
 		f.Add(byte(i), tsharktest.Conversation(4433, frames(f, spec, hello)...).File())

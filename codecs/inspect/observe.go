@@ -7,7 +7,7 @@ import (
 )
 
 // An observer reads one direction of a protocol whose ends repeat what the other has chosen, so that a Machine, which
-// has chosen something else, would refuse it. It believes what it reads: whether that is right, the ends have found out.
+// has chosen something else, would refuse it. It believes what it reads: the ends have found out whether it is right.
 type observer interface {
 	observe(p []byte) reading
 }

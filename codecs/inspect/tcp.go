@@ -56,7 +56,8 @@ func (s *streams) packet(net gopacket.Flow, t *layers.TCP) {
 func (s *streams) finish() { s.assembler.FlushAll() }
 
 // New implements reassembly.StreamFactory.
-func (s *streams) New(network, transport gopacket.Flow, t *layers.TCP, _ reassembly.AssemblerContext) reassembly.Stream {
+func (s *streams) New(network, transport gopacket.Flow, t *layers.TCP,
+	_ reassembly.AssemblerContext) reassembly.Stream {
 	if s.open >= maxConns {
 		return &stream{}
 	}
@@ -65,9 +66,9 @@ func (s *streams) New(network, transport gopacket.Flow, t *layers.TCP, _ reassem
 	return &stream{streams: s, ends: ends(network, transport, client), first: client}
 }
 
-// isClient tells whether a packet, the first of its connection, comes from the client. Where the packets do not say so the
-// port decides. Without one that is known the smaller one is taken for the server's over TCP, where connections may be
-// older than the capture, and the sender for the client over UDP, where t is nil.
+// isClient tells whether a packet, the first of its connection, comes from the client. Where the packets do not say so
+// the port decides. Without one that is known the smaller one is taken for the server's over TCP, where connections may
+// be older than the capture, and the sender for the client over UDP, where t is nil.
 func (in *inspector) isClient(source, target uint16, t *layers.TCP) bool {
 	switch {
 	case t != nil && t.SYN:

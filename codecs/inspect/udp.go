@@ -28,7 +28,7 @@ func (d *datagrams) packet(network gopacket.Flow, u *layers.UDP) {
 	c.lanes[from].frame(u.Payload)
 }
 
-// find returns the conn of a datagram, and the role of its sender. The oldest conn is forgotten when there are too many.
+// find returns the conn of a datagram, and the role of its sender. The oldest is forgotten when there are too many.
 func (d *datagrams) find(key flows, u *layers.UDP) (*conn, frame.Role) {
 	from := frame.Client
 	if !d.in.isClient(uint16(u.SrcPort), uint16(u.DstPort), nil) {

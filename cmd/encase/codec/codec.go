@@ -32,8 +32,8 @@ the TLS record is at the mercy of whoever is on the path.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(benchCommand(), checkCommand(), decodeCommand(), dissectorCommand(), docCommand(), encodeCommand(), inspectCommand(),
-		listCommand(), newCommand(), showCommand())
+	c.AddCommand(benchCommand(), checkCommand(), decodeCommand(), dissectorCommand(), docCommand(), encodeCommand(),
+		inspectCommand(), listCommand(), newCommand(), showCommand())
 	return c
 }
 

@@ -18,8 +18,8 @@ dissectors of TLS and DTLS, which then can decrypt it as well, given a key log.
 
 Codecs made from descriptions have one, and built-in ones that Wireshark does
 not know, or whose payload it does not take for TLS. In filters a protocol is
-called encase.NAME, and its fields encase.NAME.FIELD. Frames are looked at on the
-ports that are given, or where "Decode As" says so.
+called encase.NAME, and its fields encase.NAME.FIELD. Frames are looked at on
+the ports that are given, or where "Decode As" says so.
 
 Wireshark loads the file from its directory of personal plugins.`,
 		Example: `  encase codec dissector desc:demo.frame --tcp 4433 > demo.lua

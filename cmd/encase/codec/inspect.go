@@ -34,7 +34,7 @@ With --json each line is an object, the last one a summary: its member "kind" is
 connection, frame, side (of the protocol, and not TLS), tls (without frames),
 skipped, retransmission, lost, malformed, end or summary.
 
-What is only known to one end, such as the keys of tls-crypt, is not looked into.`,
+What is encrypted by the protocol itself, as by tls-crypt, is not looked into.`,
 		Example: `  encase codec inspect traffic.pcap --codec length:16be --port 4433
   encase codec inspect traffic.pcapng --codec desc:demo.frame --json
   tcpdump -i lo -w - port 4433 | encase codec inspect - --codec websocket`,

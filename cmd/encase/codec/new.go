@@ -30,8 +30,8 @@ func newCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a codec of one's own: a skeleton that works, with tests",
-		Long: `Make a directory with a codec that works and passes its tests, to be changed into
-one's own:
+		Long: `Make a directory with a codec that works and passes its tests, to be changed
+into one's own:
 
   --lang desc  a description, a text with one line for each field. It is enough
                for headers and trailers, and needs no compiler
@@ -50,7 +50,7 @@ All three make the same frames, and come with the same test vectors.`,
 	}
 	c.Flags().StringVar(&s.lang, "lang", "desc", "`LANGUAGE`: desc, go or c")
 	c.Flags().StringVar(&s.dir, "dir", "", "`DIR`ectory to make (default NAME)")
-	c.Flags().StringVar(&s.Replace, "replace", "", "go: `DIR`ectory with the sources of encase, instead of a published version")
+	c.Flags().StringVar(&s.Replace, "replace", "", "go: `DIR`ectory with the sources of encase, not a published version")
 	must(c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"desc", "go", "c"},
 		cobra.ShellCompDirectiveNoFileComp)))
 	return c

@@ -93,7 +93,8 @@ func goCommand(t *testing.T, args ...string) string {
 // A directory within a module becomes a package of it.
 func TestNewPackageInModule(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("// mine\nmodule example.net/mine // it is\n"), 0o644); err != nil {
+	gomod := []byte("// mine\nmodule example.net/mine // it is\n")
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), gomod, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
@@ -104,7 +105,8 @@ func TestNewPackageInModule(t *testing.T) {
 	if _, err := os.Stat("wire/demo/go.mod"); err == nil {
 		t.Error("a module within a module")
 	}
-	if text, err := os.ReadFile("wire/demo/demo_test.go"); !strings.Contains(string(text), `"example.net/mine/wire/demo"`) {
+	text, err := os.ReadFile("wire/demo/demo_test.go")
+	if !strings.Contains(string(text), `"example.net/mine/wire/demo"`) {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
