@@ -71,21 +71,31 @@ func (e *end) serve(ctx context.Context) error {
 	}
 }
 
-// serveUDP takes the sender of the first datagram for a client and gives it the socket. When it is gone, a new socket
-// takes the place of that.
-func (e *end) serveUDP(ctx context.Context, pc net.PacketConn) (err error) {
+// serveUDP has one client after the other: each takes the socket over, and a new one is made for the next.
+func (e *end) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	address := pc.LocalAddr().String()
-	for err == nil {
-		stop := context.AfterFunc(ctx, func() { pc.Close() })
-		var first *again
-		if first, err = firstOf(pc); err == nil {
-			e.attend(ctx, wrap.Server(wrap.Datagram(first, first.peer, 0), e.config))
-			stop()
-			pc, err = net.ListenPacket("udp", address)
-		}
+	for {
+		err := e.serveNext(ctx, pc)
 		if ctx.Err() != nil {
 			return nil
 		}
+		if err == nil {
+			pc, err = net.ListenPacket("udp", address)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// serveNext takes the sender of the first datagram for a client, and closes pc when it is gone.
+func (e *end) serveNext(ctx context.Context, pc net.PacketConn) error {
+	defer pc.Close()
+	stop := context.AfterFunc(ctx, func() { pc.Close() })
+	defer stop()
+	first, err := firstOf(pc)
+	if err == nil {
+		e.attend(ctx, wrap.Server(wrap.Datagram(first, first.peer, 0), e.config))
 	}
 	return err
 }
