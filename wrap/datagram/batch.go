@@ -19,6 +19,7 @@ func (c *Conn) WriteBatch(messages [][]byte) (n int, err error) {
 		c.writing.Lock()
 		m, err = c.writeSome(messages[n:])
 		c.doneWriting()
+		c.attend()
 		n += m
 	}
 	return n, err

@@ -43,7 +43,7 @@ func (f *codec) delimiter() frame.Delimiter {
 	return d
 }
 
-// endCodec sends what the codec has to say at the end. The caller holds c.writing.
+// endCodec ends the codec and sends what it has to say about that. The caller holds c.writing.
 func (c *Conn) endCodec() {
 	m := c.codec.mach
 	if m == nil {

@@ -21,7 +21,8 @@ type Conn struct {
 	cfg   *Config
 	role  frame.Role
 	eng   bio.Engine
-	batch bio.Batcher // eng, or nil if it is none
+	batch bio.Batcher     // eng, or nil if it is none
+	ready <-chan struct{} // eng has something to do; nil if it never has unasked
 	out   output
 	owner owner
 	codec codec
@@ -29,6 +30,7 @@ type Conn struct {
 	to    atomic.Pointer[endpoint] // nil if out knows
 
 	mtu      atomic.Int32 // longest datagram to send, in bytes
+	narrowed atomic.Bool  // it has become less, which nobody has been told
 	overhead atomic.Int32 // of a record; 0 until the handshake is done
 
 	shake  atomic.Pointer[shake] // nil after the handshake
@@ -87,6 +89,9 @@ func (c *Conn) assemble() (err error) {
 		return err
 	}
 	c.batch, _ = c.eng.(bio.Batcher)
+	if n, ok := c.eng.(bio.Notifier); ok {
+		c.ready = n.Ready()
+	}
 	c.shake.Store(&shake{done: make(chan struct{}), kick: make(chan struct{}, 1)})
 	return nil
 }

@@ -135,7 +135,9 @@ func (c *Conn) openRecords(s *scratch, records []byte, from endpoint) {
 		s.list, st, err = c.batch.OpenBatch(s.list[:0], records, 0)
 	} else {
 		s.plain, st, err = c.eng.Open(s.plain[:0], records)
-		s.list = append(s.list[:0], s.plain)
+		if s.list = s.list[:0]; len(s.plain) > 0 {
+			s.list = append(s.list, s.plain)
+		}
 	}
 	c.opened(s, st, err, from)
 }

@@ -74,7 +74,7 @@ func (c *Conn) watch() {
 	v := &vigil{last: time.Now()}
 	if _, alone := c.owner.(nobody); alone {
 		v.timer = time.AfterFunc(c.cfg.lookEvery(), func() {
-			if c.look(time.Now()) {
+			if v := c.vigil.Load(); v != nil && c.look(time.Now()) {
 				v.timer.Reset(c.cfg.lookEvery())
 			}
 		})
@@ -88,7 +88,10 @@ func (c *Config) lookEvery() time.Duration {
 	if c.PeerTimeout > 0 && (shortest == 0 || c.PeerTimeout < shortest) {
 		shortest = c.PeerTimeout
 	}
-	return shortest / 4
+	if shortest == 0 {
+		return 0
+	}
+	return max(shortest/4, time.Millisecond)
 }
 
 // look ends the Conn if nothing has happened for too long, and reports whether it goes on. It is called every lookEvery,

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/bio/dtls"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
@@ -325,5 +327,73 @@ func TestConcurrent(t *testing.T) {
 				t.Errorf("%q: nothing traced, sent %v", codec, sent)
 			}
 		}
+	}
+}
+
+// A modest engine has nothing but the methods of bio.Engine, and Ready; and it can be told that its keys wear out.
+type modest struct {
+	bio.Engine
+	ready chan struct{}
+	worn  atomic.Bool
+}
+
+// Ready implements bio.Notifier.
+func (m *modest) Ready() <-chan struct{} { return m.ready }
+
+// Tick implements bio.Engine.
+func (m *modest) Tick(now time.Time) (bio.Status, error) {
+	st, err := m.Engine.Tick(now)
+	if m.worn.Swap(false) {
+		st.Events |= bio.EventRekey
+	}
+	return st, err
+}
+
+// forward passes on what Ready of the real engine says.
+func (m *modest) forward(quit <-chan struct{}) {
+	for {
+		select {
+		case <-m.Engine.(bio.Notifier).Ready():
+			m.ready <- struct{}{}
+		case <-quit:
+			return
+		}
+	}
+}
+
+// TestModestEngine uses an engine that has no batches. Who only writes hears that its keys wear out.
+func TestModestEngine(t *testing.T) {
+	client, server := pskConfigs(t, "length:16be")
+	var engines []*modest
+	quit := make(chan struct{})
+	defer close(quit)
+	stack := client.Stack
+	client.Stack.New = func(cfg *bio.Config) (bio.Maker, error) {
+		mk, err := stack.New(cfg)
+		return func(role frame.Role) (bio.Engine, error) {
+			e, err := mk(role)
+			m := &modest{Engine: e, ready: make(chan struct{}, 1)}
+			engines = append(engines, m)
+			go m.forward(quit)
+			return m, err
+		}, err
+	}
+	server.Stack = client.Stack
+	var told atomic.Int32
+	client.OnEvent = func(c *Conn, e Event) {
+		if e.Kind == EventRekey {
+			told.Add(1)
+		}
+		c.Write([]byte("from within the event"))
+	}
+	c, s := inMemory(t, client, server)
+	ping(t, c, s)
+	if n := c.Stats().Empty + s.Stats().Empty; n > 0 {
+		t.Errorf("%d empty messages", n)
+	}
+	engines[0].worn.Store(true)
+	engines[0].ready <- struct{}{}
+	if _, err := c.Write([]byte("x")); err != nil || told.Load() != 1 {
+		t.Errorf("%v; told %d times", err, told.Load())
 	}
 }

@@ -86,9 +86,9 @@ func (m *machine) recv(c *Conn, b *frame.Buf) (ev []frame.Event, err error) {
 	return ev, err
 }
 
-// end tells it that nothing more will be sent.
+// end tells it that nothing more will be sent, and stops its clock.
 func (m *machine) end(c *Conn) {
-	if m.ender != nil {
+	if m.ender != nil && c.open.Load() {
 		m.call(c, m.ender.End)
 	}
 	m.mu.Lock()

@@ -73,7 +73,7 @@ func (c *Conn) narrow(big *udp.TooBigError) {
 			return
 		}
 		if c.mtu.CompareAndSwap(old, int32(most)) {
-			c.tell(Event{Kind: EventMTU, MTU: c.MTU()})
+			c.narrowed.Store(true) // told without a lock
 			return
 		}
 	}

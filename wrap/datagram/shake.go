@@ -42,6 +42,7 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	case <-ctx.Done():
 		c.finish(fmt.Errorf("datagram: handshake: %w", context.Cause(ctx)))
 		<-s.done
+		return c.failure()
 	}
 	return s.err
 }
@@ -66,9 +67,11 @@ func (c *Conn) start() {
 		if err == nil {
 			err = c.shakeHands(s)
 		}
-		c.shaken(err)
-		if err == nil {
+		switch first := c.shaken(err); {
+		case err == nil:
 			c.early()
+		case !first:
+			c.fail(err)
 		}
 	}()
 }
@@ -86,10 +89,6 @@ func (c *Conn) begin() error {
 
 // shakeHands serves an engine until its handshake is done.
 func (c *Conn) shakeHands(s *shake) error {
-	var ready <-chan struct{}
-	if n, ok := c.eng.(bio.Notifier); ok {
-		ready = n.Ready()
-	}
 	late := make(<-chan time.Time)
 	if limit := c.cfg.handshakeTimeout(); limit > 0 {
 		timer := time.NewTimer(limit)
@@ -105,10 +104,11 @@ func (c *Conn) shakeHands(s *shake) error {
 		case bio.PhaseOpen, bio.PhaseClosed:
 			return c.observe()
 		case bio.PhaseFailed:
+			c.flush() // the alert may have come behind the last
 			return c.engineError()
 		}
 		select {
-		case <-ready:
+		case <-c.ready:
 		case <-s.kick:
 		case <-c.clock():
 		case <-late:
@@ -165,11 +165,11 @@ func (c *Conn) observe() error {
 	return err
 }
 
-// shaken ends the handshake, whoever notices first that it has ended.
-func (c *Conn) shaken(err error) {
+// shaken ends the handshake. Whoever notices first that it has ended calls it first.
+func (c *Conn) shaken(err error) (first bool) {
 	s := c.shake.Load()
 	if s == nil || !s.over.CompareAndSwap(false, true) {
-		return
+		return false
 	}
 	if err == nil {
 		c.overhead.Store(int32(c.eng.Overhead()))
@@ -182,8 +182,20 @@ func (c *Conn) shaken(err error) {
 	s.err = err
 	c.shake.Store(nil)
 	close(s.done)
+	s.poke() // its goroutine may not have noticed
 	c.poke()
 	if !c.closed.Load() {
 		c.owner.shaken(c, err)
+	}
+	return true
+}
+
+// attend sees to what the engine has to say unasked, after a Write: who only writes must hear of worn keys, too.
+func (c *Conn) attend() {
+	select {
+	case <-c.ready:
+		st, _ := c.eng.Tick(time.Now()) // an error shows in Seal and Open
+		c.status(st)
+	default:
 	}
 }

@@ -42,6 +42,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	err = c.writeLocked(p, c.MTU())
 	c.doneWriting()
+	c.attend()
 	if err != nil {
 		return 0, err
 	}
@@ -173,14 +174,14 @@ func (c *Conn) judge(err error) error {
 		return net.ErrClosed
 	}
 	c.stats.unsent.Add(1)
+	if s := c.shake.Load(); s != nil {
+		refusal := err // or each call would allocate
+		s.refused.Store(&refusal)
+	}
 	var big *udp.TooBigError
 	if errors.As(err, &big) {
 		c.narrow(big)
 		return errNarrow
-	}
-	if s := c.shake.Load(); s != nil {
-		refusal := err // or each call would allocate
-		s.refused.Store(&refusal)
 	}
 	return nil // a datagram is lost, as others are
 }
@@ -202,6 +203,9 @@ func (c *Conn) doneWriting() {
 			c.flushLocked()
 		}
 		c.writing.Unlock()
+		if c.narrowed.Load() && c.narrowed.Swap(false) {
+			c.tell(Event{Kind: EventMTU, MTU: c.MTU()})
+		}
 		if !c.waiting.Load() || !c.writing.TryLock() {
 			return
 		}
