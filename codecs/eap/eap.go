@@ -44,7 +44,7 @@
 //	mtu=N          longest packet that is sent, in bytes: 1020 if left out
 //	max=N          longest flight that is accepted, in bytes: 65536 if left out
 //	timeout=T      how long the other end may be silent: 30s if left out
-//	repeat=T       when a request is repeated for the first time, each time later by half: 3s if left out
+//	repeat=T       when a server repeats a request first, each time after twice as long: 3s if left out
 package eap
 
 import (
@@ -63,7 +63,8 @@ func init() {
 		Carriers: codecs.Datagram,
 		Syntax:   syntax,
 		Example:  "eap:identity=user@example.org",
-		Tested:   "below radius and eapol: FreeRADIUS 3.2, eapol_test, wpa_supplicant and hostapd 2.10; tshark 4.0, own vectors",
+		Tested: "in radius and eapol: FreeRADIUS 3.2, eapol_test, wpa_supplicant, hostapd 2.10; tshark 4.0, " +
+			"own vectors",
 	}, Parse)
 }
 
@@ -151,7 +152,7 @@ func (o Options) complete() (Options, error) {
 	case o.MTU < minMTU || o.MTU > maxMTU:
 		return o, fmt.Errorf("eap: bad mtu %d (allowed: %d to %d)", o.MTU, minMTU, maxMTU)
 	case headerLen+len(o.Identity) > o.MTU:
-		return o, fmt.Errorf("eap: the identity has %d bytes, with a mtu of %d that does not fit", len(o.Identity), o.MTU)
+		return o, fmt.Errorf("eap: an identity of %d bytes does not fit a mtu of %d", len(o.Identity), o.MTU)
 	case o.MaxFlight < 1 || o.MaxFlight > maxMaxFlight:
 		return o, fmt.Errorf("eap: bad max %d (allowed: 1 to %d)", o.MaxFlight, maxMaxFlight)
 	case o.Timeout < time.Millisecond:

@@ -50,6 +50,10 @@ var confirmation = []byte{0}
 // Run takes the authentication to its end over conn, whose Machine this Exchange was given to: the handshake, with TLS
 // 1.3 the confirmation, and the server's verdict. It returns the keys only if all of that is right. The caller closes
 // conn.
+//
+// A connection of package wrap hears nothing more once its handshake has failed: as a server it still sends the alert,
+// but not the failure that EAP wants after that, and its peer waits for it in vain. A server that drives engine and
+// Machine itself says both: see examples/eap.
 func (x *Exchange) Run(ctx context.Context, conn Conn) (*Result, error) {
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	err := conn.HandshakeContext(ctx)
@@ -120,8 +124,8 @@ func (x *Exchange) await(conn Conn) error {
 }
 
 var (
-	errConfirmation = fmt.Errorf("eap: %w: the server says something else than its confirmation inside TLS", frame.ErrMalformed)
-	errData         = fmt.Errorf("eap: %w: application data, which EAP-TLS has none of", frame.ErrMalformed)
+	errConfirmation = malformed("the server says something else than its confirmation inside TLS")
+	errData         = malformed("application data, which EAP-TLS has none of")
 )
 
 // verdict returns the result, or why there is none; err is what the connection says.

@@ -110,7 +110,8 @@ func TestFragmentsRefused(t *testing.T) {
 		{"single, longer than max", []fragment{{data: make([]byte, 1001)}}, errLong},
 		{"more than told", []fragment{{flags: both, data: []byte("\x00\x00\x00\x02a")},
 			{data: []byte("bc")}}, errOverrun},
-		{"more than told at once", []fragment{{flags: flagLength, data: []byte("\x00\x00\x00\x01ab")}}, errOverrun},
+		{"more than told at once", []fragment{{flags: flagLength, data: []byte("\x00\x00\x00\x01ab")}},
+			errOverrun},
 		{"more after the end", []fragment{{flags: both, data: []byte("\x00\x00\x00\x02ab")}}, errMore},
 		{"less than told", []fragment{{flags: both, data: []byte("\x00\x00\x00\x05a")}, {data: []byte("b")}}, errMissing},
 		{"less than told at once", []fragment{{flags: flagLength, data: []byte("\x00\x00\x00\x05a")}}, errMissing},
@@ -246,7 +247,8 @@ func TestPeerDoesNotRepeat(t *testing.T) {
 // A peer that wants another method is refused.
 func TestNak(t *testing.T) {
 	d, _, _ := begun(t, frame.Server, Options{})
-	if err := d.recv([]byte{CodeResponse, 2, 0, 6, typeNak, 25}); err != nil || len(d.done) != 1 || d.done[0] != ErrMethod {
+	err := d.recv([]byte{CodeResponse, 2, 0, 6, typeNak, 25})
+	if err != nil || len(d.done) != 1 || d.done[0] != ErrMethod {
 		t.Errorf("%v, done %v", err, d.done)
 	}
 	if !bytes.Equal(d.sent[0], []byte{CodeFailure, 2, 0, 4}) {

@@ -107,11 +107,13 @@ func TestTshark(t *testing.T) {
 	handshake := ","
 	for i, row := range rows {
 		if reply := row[0] != "1"; row[1] == "" || reply != (row[2] == "1") || row[5] != "" {
-			t.Errorf("packet %d: code %s, Message-Authenticator %q, valid %q, malformed %q", i, row[0], row[1], row[2], row[5])
+			t.Errorf("packet %d: code %s, Message-Authenticator %q, valid %q, malformed %q",
+				i, row[0], row[1], row[2], row[5])
 		}
 		handshake += row[4] + ","
 	}
-	for _, want := range []string{",1,", ",2,", ",11,", ",14,"} { // ClientHello, ServerHello, Certificate, ServerHelloDone
+	// ClientHello, ServerHello, Certificate, ServerHelloDone
+	for _, want := range []string{",1,", ",2,", ",11,", ",14,"} {
 		if !strings.Contains(handshake, want) {
 			t.Errorf("tshark finds no handshake message %s in %s", want, handshake)
 		}
@@ -130,72 +132,4 @@ func turn(p []byte) {
 	copy(from[:], p[20:22])
 	copy(p[20:22], p[22:24])
 	copy(p[22:24], from[:2])
-}
-
-func BenchmarkMachine(b *testing.B) {
-	frame.PoisonReleased(false)
-	defer frame.PoisonReleased(true)
-	for _, n := range []int{1350, 16384} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmark(b, n) })
-	}
-}
-
-// benchmark carries a flight to the server and a short one back, signatures and acknowledgements included.
-func benchmark(b *testing.B, n int) {
-	mk, err := New(Options{Secret: testSecret, EAP: eap.Options{MTU: maxMTU}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var ends [2]frame.Machine
-	for i := range ends {
-		if ends[i], err = mk(frame.Role(i)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	frames, got := 0, 0
-	var evs [2][]frame.Event
-	var deliver func(to int, ev []frame.Event)
-	deliver = func(to int, ev []frame.Event) {
-		for _, e := range ev {
-			switch e.Kind {
-			case frame.Out:
-				frames++
-				if evs[to], err = ends[to].Recv(evs[to][:0], e.Buf); err != nil {
-					b.Fatal(err)
-				}
-				e.Buf.Release()
-				deliver(1-to, evs[to])
-			case frame.In:
-				got += e.Buf.Len()
-			}
-		}
-	}
-	send := func(from int, p []byte) {
-		var buf frame.Buf
-		buf.Borrow(p, 0, len(p))
-		if evs[from], err = ends[from].Send(evs[from][:0], &buf, true); err != nil {
-			b.Fatal(err)
-		}
-		deliver(1-from, evs[from])
-	}
-	for i := range ends {
-		ev, err := ends[i].Start(nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		deliver(1-i, ev)
-	}
-	p, short := make([]byte, n), make([]byte, 50)
-	b.SetBytes(int64(n))
-	b.ReportAllocs()
-	frames = 0
-	for b.Loop() {
-		got = 0
-		send(0, p)
-		send(1, short)
-		if got != n+len(short) {
-			b.Fatalf("%d bytes arrive", got)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(frames), "ns/frame")
 }

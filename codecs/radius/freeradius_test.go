@@ -179,7 +179,9 @@ func (r *record) String() string {
 }
 
 // ask authenticates to a server and returns the last packet of it, too, with the authenticator of its request.
-func ask(t *testing.T, address string, cfg *tls.Config, o Options) (r *eap.Result, last packet, request []byte, err error) {
+func ask(t *testing.T, address string, cfg *tls.Config, o Options) (
+	r *eap.Result, last packet, request []byte, err error,
+) {
 	t.Helper()
 	udp, err := net.Dial("udp", address)
 	if err != nil {
@@ -258,7 +260,8 @@ func TestFreeRADIUSRefuses(t *testing.T) {
 		cfg := c.config(c.client)
 		cfg.RootCAs = nil
 		cfg.ServerName = "other.example.org"
-		if _, _, _, err := ask(t, address, cfg, Options{}); err == nil || !strings.Contains(err.Error(), "this end refuses") {
+		_, _, _, err = ask(t, address, cfg, Options{})
+		if err == nil || !strings.Contains(err.Error(), "this end refuses") {
 			t.Errorf("TLS %s: a server of another name: %v", version, err)
 		}
 	}

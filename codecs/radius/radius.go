@@ -1,6 +1,6 @@
-// Package radius carries EAP-TLS in RADIUS, between a client, which is the peer of EAP and its authenticator in one, and
-// a server. RADIUS proves that a packet is from somebody who knows the secret, with HMAC-MD5: nothing else about it is
-// hidden or proven. TLS inside proves who the peer is.
+// Package radius carries EAP-TLS in RADIUS, between a client, which is the peer of EAP and its authenticator in one,
+// and a server. RADIUS proves that a packet is from somebody who knows the secret, with HMAC-MD5: nothing else about it
+// is hidden or proven. TLS inside proves who the peer is.
 //
 // A frame is one RADIUS packet in a datagram. The exchange in it is that of package eap.
 //
@@ -33,7 +33,7 @@
 //	secret-file=PATH  a file with the secret in one line, which nobody but its owner may read; needed
 //	nas=NAME          what the client calls itself: "encase" if left out
 //	user=NAME         what the client calls the user: the identity if left out
-//	resend=T          when the client repeats a request first, each time later by twice: 2s if left out
+//	resend=T          when the client repeats a request first, each time after twice as long: 2s if left out
 //
 // and those of package eap.
 package radius
@@ -55,7 +55,7 @@ func init() {
 		Carriers: codecs.Datagram,
 		Syntax:   syntax,
 		Example:  "radius:secret-file=/etc/encase/radius.secret",
-		Tested:   "FreeRADIUS 3.2 (as server), eapol_test and hostapd 2.10 (as clients); tshark 4.0, own vectors",
+		Tested:   "FreeRADIUS 3.2 (as server), eapol_test 2.10 (as client), tshark 4.0, own vectors",
 	}, Parse)
 }
 

@@ -199,7 +199,8 @@ func TestState(t *testing.T) {
 	other := bytes.Clone(state)
 	other[5] ^= 1
 	for _, s := range [][]byte{nil, other, {attrState, 2}, {attrState, 3, state[2]}} {
-		if err := d.recv(signedRequest(2, byte(len(s)+9), hello(8), s...)); err != errState || len(d.sent)+len(d.got) > 0 {
+		err := d.recv(signedRequest(2, byte(len(s)+9), hello(8), s...))
+		if err != errState || len(d.sent)+len(d.got) > 0 {
 			t.Errorf("State %x: %v, sent %x, got %q", s, err, d.sent, d.got)
 		}
 	}

@@ -148,7 +148,8 @@ func (s *settings) config() *tls.Config {
 
 // options returns what the codec has to know.
 func (s *settings) options(x *eap.Exchange) radius.Options {
-	return radius.Options{Secret: s.secret, Resend: s.resend, EAP: eap.Options{Identity: s.identity, MTU: s.mtu, Exchange: x}}
+	return radius.Options{Secret: s.secret, Resend: s.resend,
+		EAP: eap.Options{Identity: s.identity, MTU: s.mtu, Exchange: x}}
 }
 
 // demo is both ends.
