@@ -25,18 +25,20 @@ const (
 
 // A connection is one of the connections of a session: TLS over a stream, or DTLS.
 type connection struct {
-	session *session
-	carrier Carrier
-	codec   string // as it was configured, for people
-	conn    net.Conn
-	queue   *link.Queue
-	link    mover
-	health  health
-	began   time.Time
-	once    sync.Once
-	sent    chan struct{} // closed when Send has ended
-	ended   chan struct{}
-	why     atomic.Pointer[error]
+	session  *session
+	carrier  Carrier
+	codec    string // as it was configured, for people
+	endpoint string // of a client, for people
+	conn     net.Conn
+	queue    *link.Queue
+	link     mover
+	health   health
+	worn     atomic.Bool // its keys are nearly
+	began    time.Time
+	once     sync.Once
+	sent     chan struct{} // closed when Send has ended
+	ended    chan struct{}
+	why      atomic.Pointer[error]
 }
 
 // A mover is a link.Stream or link.Datagrams.
@@ -61,7 +63,7 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	} else {
 		c.link = link.NewStream(conn, c.queue, s.settings.writer, cfg)
 	}
-	c.health.heard = c.began
+	c.health.init(c.began)
 	return c
 }
 
@@ -166,5 +168,9 @@ func (c *connection) state() tls.ConnectionState {
 
 // inOrder reports whether an end needs no explanation.
 func inOrder(err error) bool {
+	var bye *wire.Bye
+	if errors.As(err, &bye) {
+		return bye.Reason == wire.ReasonStop || bye.Reason == wire.ReasonReplaced
+	}
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
 }

@@ -32,7 +32,13 @@ type health struct {
 	received uint64
 	loss     float64 // of packets that were sent, between the last two Pongs
 	probe    wire.Probe
+	once     chan struct{} // closed with the first Pong
 }
+
+func (h *health) init(now time.Time) { h.heard, h.once = now, make(chan struct{}) }
+
+// first returns a channel that is closed when the peer has answered.
+func (h *health) first() <-chan struct{} { return h.once }
 
 // hear takes in that something has come.
 func (h *health) hear(now time.Time) {
@@ -84,7 +90,9 @@ func (h *health) pong(p wire.Ping, now time.Time) {
 	if p.ID != h.id || h.asked.IsZero() {
 		return // an old one
 	}
-	h.answered++
+	if h.answered++; h.answered == 1 {
+		close(h.once)
+	}
 	if rtt := now.Sub(h.asked); h.rtt == 0 {
 		h.rtt = rtt
 	} else {

@@ -12,7 +12,7 @@ func TestHealth(t *testing.T) {
 	const keepalive, dead = 10 * time.Second, 30 * time.Second
 	at := time.Unix(1000, 0)
 	after := func(d time.Duration) time.Time { return at.Add(d) }
-	fresh := func() *health { return &health{heard: at} }
+	fresh := func() *health { h := &health{}; h.init(at); return h }
 
 	h := fresh()
 	if ask, gone := h.look(after(9*time.Second), link.Stats{}, keepalive, dead); ask || gone {
@@ -45,7 +45,8 @@ func TestHealth(t *testing.T) {
 
 // Answers come, and say that packets do not.
 func TestHealthSeesThatOnlyControlArrives(t *testing.T) {
-	h := &health{heard: time.Unix(1000, 0)}
+	h := &health{}
+	h.init(time.Unix(1000, 0))
 	now := h.heard
 	answer := func(sent, received uint32) {
 		now = now.Add(time.Second)

@@ -93,11 +93,13 @@ func hearDatagram(conn net.Conn) (wire.Type, []byte, error) {
 	}
 }
 
+var errTimeout = errors.New("tun: the peer says nothing; is it a tunnel?")
+
 // silence says what an end of the connection, or of patience, means here.
 func silence(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("tun: the peer says nothing; is it a tunnel?: %w", err)
+		return fmt.Errorf("%w: %w", errTimeout, err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("tun: the peer ends the connection at once; is it a tunnel?: %w", io.ErrUnexpectedEOF)
 	}

@@ -337,17 +337,19 @@ func identify(conn net.Conn) (Identity, error) {
 
 // admit gives a connection to a session, a new one or one that exists.
 func (s *Server) admit(conn net.Conn, id Identity, codec string, until time.Time) error {
-	t, body, err := hear(conn, until)
-	if err != nil {
-		return err
+	for {
+		t, body, err := hear(conn, until)
+		switch {
+		case err != nil:
+			return err
+		case t == wire.TypeAttach:
+			return s.attach(conn, id, codec, body)
+		case t == wire.TypeHello:
+			return s.begin(conn, id, codec, body)
+		case !isDatagram(conn): // else it has overtaken what was sent before it
+			return fmt.Errorf("tun: %w: a connection begins with a %v", wire.ErrMalformed, t)
+		}
 	}
-	switch t {
-	case wire.TypeAttach:
-		return s.attach(conn, id, codec, body)
-	case wire.TypeHello:
-		return s.begin(conn, id, codec, body)
-	}
-	return fmt.Errorf("tun: %w: a connection begins with a %v", wire.ErrMalformed, t)
 }
 
 // attach gives a connection to the session whose token it has, and who is the same client.

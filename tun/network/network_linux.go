@@ -21,6 +21,10 @@ const (
 	priorityMain   = 32000 // the main table, without its default routes
 	priorityTunnel = 32001 // the tunnel's table
 
+	// addrGenNone keeps the kernel from giving the interface a link-local address: there is no link, and nobody to hear
+	// what it would say from there.
+	addrGenNone = 1
+
 	// lastResort is the metric of the route that lets nothing out.
 	lastResort = 1 << 20
 )
@@ -103,6 +107,9 @@ func (n *Network) setLink(link netlink.Link, s *Settings) error {
 		}
 	}
 	if a.Flags&net.FlagUp == 0 {
+		if err := n.h.LinkSetIP6AddrGenMode(link, addrGenNone); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+			return fault("addresses of "+a.Name, err)
+		}
 		return fault("setting "+a.Name+" up", n.h.LinkSetUp(link))
 	}
 	return nil

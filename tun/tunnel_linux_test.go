@@ -1,0 +1,122 @@
+package tun
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/tun/tuntest"
+)
+
+// Kernels at both ends talk through the tunnel, over each carrier: TCP and UDP of IPv4 and IPv6, and pings of every
+// size around the MTU.
+func TestTunnel(t *testing.T) {
+	for _, carrier := range []Carrier{Stream, Datagrams} {
+		t.Run(string(carrier), func(t *testing.T) {
+			tuntest.Need(t, "ping")
+			r := newRig(t, nil)
+			c := r.client("alice.test", nil, carrier)
+			if a := c.address(); a != "10.66.0.2" {
+				t.Errorf("the address is %s", a)
+			}
+			const n = 8 << 20
+			transfer(t, c.ns, r.ns, "10.66.0.1", n)
+			transfer(t, r.ns, c.ns, "10.66.0.2", n)
+			transfer(t, c.ns, r.ns, "fd66::1", n)
+			transfer(t, r.ns, c.ns, "fd66::2", n)
+			for _, size := range []int{0, 1, 1371, 1372, 1373, 1600, 5000} {
+				c.ns.Run("ping", "-q", "-c", "1", "-W", "5", "-s", fmt.Sprint(size), "10.66.0.1")
+			}
+			for _, size := range []int{0, 1351, 1352, 1353, 3000} {
+				c.ns.Run("ping", "-6", "-q", "-c", "1", "-W", "5", "-s", fmt.Sprint(size), "fd66::1")
+			}
+			if out, err := c.ns.Command("ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1373", "10.66.0.1").CombinedOutput(); err == nil ||
+				!strings.Contains(string(out), "1400") {
+				t.Errorf("a ping that is too big: %v, %s", err, out)
+			}
+			for _, c := range r.server.clients() {
+				for _, o := range c.list() {
+					if s := o.link.Stats(); s.Spoofed+s.Refused+s.Undeliverable+s.Unreachable != 0 {
+						t.Errorf("%+v", s)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Packets go over datagrams while those arrive, over the stream when they do not, and back again; a connection of the
+// kernels survives both moves.
+func TestDatagramsBlockedAndBack(t *testing.T) {
+	tuntest.Need(t, "nft")
+	r := newRig(t, nil)
+	c := r.client("alice.test", nil, Stream, Datagrams)
+	c.address()
+	c.uses(Datagrams)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.ns.Run("ping", "-q", "-i", "0.05", "-w", "14", "10.66.0.1")
+	}()
+	c.ns.Run("nft", "add table inet block; add chain inet block out { type filter hook output priority 0; };"+
+		"add chain inet block in { type filter hook input priority 0; };"+
+		"add rule inet block out udp dport 4434 drop; add rule inet block in udp sport 4434 drop")
+	began := time.Now()
+	c.uses(Stream)
+	if d := time.Since(began); d > 6*time.Second {
+		t.Errorf("it took %v to find that datagrams are blocked", d)
+	}
+	transfer(t, c.ns, r.ns, "10.66.0.1", 4<<20)
+	c.ns.Run("nft", "delete table inet block")
+	c.uses(Datagrams)
+	transfer(t, r.ns, c.ns, "10.66.0.2", 4<<20)
+	<-done
+}
+
+// Clients have addresses of their own and keep them; who comes again with the same certificate takes over.
+func TestManyClients(t *testing.T) {
+	r := newRig(t, func(c *ServerConfig) { c.ClientToClient = false })
+	a := r.client("alice.test", nil, Stream)
+	b := r.client("bob.test", nil, Datagrams)
+	addressA, addressB := a.address(), b.address()
+	if addressA == addressB {
+		t.Fatal("both have", addressA)
+	}
+	transfer(t, a.ns, r.ns, "10.66.0.1", 1<<20)
+	transfer(t, b.ns, r.ns, "10.66.0.1", 1<<20)
+	if err := a.ns.Command("ping", "-q", "-c", "1", "-W", "1", addressB).Run(); err == nil {
+		t.Error("clients reach each other though they may not")
+	}
+	second := r.client("alice.test", nil, Stream)
+	if got := second.address(); got != addressA {
+		t.Errorf("who comes again gets %s, had %s", got, addressA)
+	}
+}
+
+// A server that is started anew gives everyone the same address, and clients are back soon.
+func TestServerRestart(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.client("alice.test", nil, Stream, Datagrams)
+	b := r.client("bob.test", nil, Stream)
+	addressA, addressB := a.address(), b.address()
+	r.halt()
+	r.start()
+	began := time.Now()
+	for _, x := range []struct {
+		c    *traveller
+		want string
+	}{{b, addressB}, {a, addressA}} {
+		for x.c.ns.Command("ping", "-q", "-c", "1", "-W", "1", "10.66.0.1").Run() != nil {
+			if time.Since(began) > tuntest.Patience {
+				t.Fatalf("%s is not back", x.c.name)
+			}
+		}
+		if got := x.c.address(); got != x.want {
+			t.Errorf("%s has %s, had %s", x.c.name, got, x.want)
+		}
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("it took %v until all were back", d)
+	}
+}
