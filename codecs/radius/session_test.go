@@ -193,6 +193,29 @@ func TestRepeatedResponse(t *testing.T) {
 	}
 }
 
+// A stranger is known as one before there is a session.
+func TestVerify(t *testing.T) {
+	request := signedRequest(1, 1, identity)
+	other, err := NewSecret([]byte("testing124"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		p    []byte
+		s    *Secret
+		want error
+	}{
+		{request, testSecret, nil},
+		{request, other, errSignature},
+		{request[:30], testSecret, errLength},
+		{append([]byte{accessAccept}, request[1:]...), testSecret, errCode},
+	} {
+		if err := Verify(c.p, c.s); err != c.want {
+			t.Errorf("%.8x: %v, want %v", c.p, err, c.want)
+		}
+	}
+}
+
 // A session answers only to its own State.
 func TestState(t *testing.T) {
 	d, state := challenged(t)

@@ -16,6 +16,20 @@ type signer struct {
 	sum    [authenticatorLen]byte
 }
 
+// Verify returns nil if p is an Access-Request that is signed with the secret, and otherwise why it is not. A session
+// looks itself; Verify is for a program with many sessions, which should not make one for a stranger. p is only read.
+func Verify(p []byte, s *Secret) error {
+	request, err := parse(p)
+	switch {
+	case err != nil:
+		return err
+	case request.code != accessRequest:
+		return errCode
+	}
+	signer := newSigner(s)
+	return signer.verify(request, request.authenticator())
+}
+
 func newSigner(s *Secret) signer {
 	return signer{secret: s.key, mac: hmac.New(md5.New, s.key), md5: md5.New()}
 }

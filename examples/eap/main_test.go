@@ -213,7 +213,7 @@ func TestStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &server{options: set.options, engines: engines, sessions: map[string]*session{}}
+	srv := &server{secret: set.secret, options: set.options, engines: engines, sessions: map[string]*session{}}
 	stranger, err := radius.NewSecret([]byte("guessed"))
 	if err != nil {
 		t.Fatal(err)

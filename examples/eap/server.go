@@ -30,6 +30,7 @@ const (
 // and before that by the first request.
 type server struct {
 	conn    net.PacketConn
+	secret  *radius.Secret
 	options func(*eap.Exchange) radius.Options
 	engines bio.Maker
 	stdout  io.Writer
@@ -47,7 +48,8 @@ func (s *settings) serve(ctx context.Context, conn net.PacketConn, stdout io.Wri
 	if err != nil {
 		return err
 	}
-	srv := &server{conn: conn, options: s.options, engines: engines, stdout: stdout, sessions: map[string]*session{}}
+	srv := &server{conn: conn, secret: s.secret, options: s.options, engines: engines, stdout: stdout,
+		sessions: map[string]*session{}}
 	defer srv.dropAll()
 	if err := srv.loop(); ctx.Err() == nil {
 		return err
@@ -79,6 +81,9 @@ func (s *server) loop() error {
 
 // handle gives a packet to its session and sends what that answers. What is lost will be asked for again.
 func (s *server) handle(p []byte, from net.Addr) error {
+	if err := radius.Verify(p, s.secret); err != nil {
+		return err // before it costs more
+	}
 	key := string(radius.State(p))
 	if key == "" {
 		key = firstKey(p, from)
@@ -102,8 +107,7 @@ func firstKey(p []byte, from net.Addr) string {
 	return from.String() + " " + string(p[:min(len(p), headerLen)])
 }
 
-// session returns the session of that name, or a new one, which is kept only when it has answered: a packet from who
-// does not know the secret leaves nothing behind.
+// session returns the session of that name, or a new one, which is kept only when it has answered.
 func (s *server) session(key string) (*session, error) {
 	s.mu.Lock()
 	session, full := s.sessions[key], len(s.sessions) >= 2*maxSessions
