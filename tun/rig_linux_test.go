@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/encase-tls/encase/bio/dtls"
+	"github.com/encase-tls/encase/bio/dtls"
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs"
 	_ "github.com/encase-tls/encase/codecs/length"
@@ -220,7 +220,8 @@ func (c *traveller) halt() {
 func (c *traveller) endpoint(carrier Carrier, cert tls.Certificate) Endpoint {
 	clientTLS := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: c.r.ca.Pool(), ServerName: "server.test"}
 	if carrier == Datagrams {
-		cfg := &datagram.Config{TLS: clientTLS, MTU: 1472, Queue: 4 << 20}
+		cfg := &datagram.Config{TLS: clientTLS, MTU: 1472, Queue: 4 << 20,
+			Stack: dtls.Stack(dtls.Options{SendCID: true})}
 		return Endpoint{Name: "udp://" + datagramPort, Carrier: carrier, Codec: "raw",
 			Dial: func(ctx context.Context) (conn net.Conn, err error) {
 				err = c.ns.Try(func() error { conn, err = datagram.Dial(ctx, "udp", datagramPort, cfg); return err })

@@ -1,8 +1,11 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,5 +121,76 @@ func TestServerRestart(t *testing.T) {
 	}
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("it took %v until all were back", d)
+	}
+}
+
+// Whoever Authorize refuses does not get in, and is sent away when it does so later.
+func TestAuthorize(t *testing.T) {
+	var refused sync.Map
+	r := newRig(t, func(c *ServerConfig) {
+		c.Authorize = func(id Identity) (Grant, error) {
+			if _, no := refused.Load(id.Name); no {
+				return Grant{}, errors.New("not on the list")
+			}
+			return Grant{Addresses: []netip.Addr{netip.MustParseAddr("10.66.0.77")}}, nil
+		}
+	})
+	refused.Store("mallory.test", true)
+	m := r.client("mallory.test", nil, Stream)
+	a := r.client("alice.test", nil, Stream)
+	if got := a.address(); got != "10.66.0.77" {
+		t.Errorf("the fixed address is %s", got)
+	}
+	if s := r.server.Status(); len(s.Sessions) != 1 || s.Sessions[0].Peer != "alice.test" || s.Refused == 0 ||
+		len(s.Sessions[0].Connections) != 1 || s.Sessions[0].Connections[0].TLS != "TLS 1.3" {
+		t.Errorf("%+v", s)
+	}
+	if !strings.Contains(m.log.String(), "the peer refuses this end") {
+		t.Errorf("mallory is not told: %s", m.log)
+	}
+	refused.Store("alice.test", true)
+	if n := r.server.Review(); n != 1 || len(r.server.Status().Sessions) != 0 {
+		t.Errorf("%d sent away", n)
+	}
+	for end := time.Now().Add(tuntest.Patience); !strings.Contains(a.log.String(), "has been revoked"); {
+		if time.Sleep(20 * time.Millisecond); time.Now().After(end) {
+			t.Fatal("alice is not told")
+		}
+	}
+}
+
+// A connection whose keys are old enough is replaced without a packet being lost on the way.
+func TestRekey(t *testing.T) {
+	for _, carrier := range []Carrier{Stream, Datagrams} {
+		t.Run(string(carrier), func(t *testing.T) {
+			r := newRig(t, func(c *ServerConfig) { c.Rekey = 2 * time.Second })
+			c := r.client("alice.test", nil, carrier)
+			c.address()
+			first := c.client.Status().Sessions[0]
+			out := c.ns.Run("ping", "-q", "-i", "0.01", "-c", "600", "10.66.0.1")
+			last := c.client.Status().Sessions[0]
+			if !strings.Contains(out, "600 received") || last.ID != first.ID ||
+				!last.Connections[0].Since.After(first.Connections[0].Since) {
+				t.Errorf("%s\nfrom %+v\nto %+v", out, first, last)
+			}
+		})
+	}
+}
+
+// A client behind a NAT that forgets its port goes on with the same session, by the connection ID of DTLS.
+func TestNATRebind(t *testing.T) {
+	tuntest.Need(t, "nft", "conntrack")
+	r := newRig(t, nil)
+	c := r.client("alice.test", nil, Datagrams)
+	c.address()
+	before := r.server.Status().Sessions[0]
+	c.ns.Run("nft", "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; };"+
+		"add rule ip nat out udp dport 4434 masquerade to :50000-50010")
+	c.ns.Run("conntrack", "-F")
+	c.ns.Run("ping", "-q", "-i", "0.1", "-c", "20", "10.66.0.1")
+	after := r.server.Status().Sessions[0]
+	if before.ID != after.ID || before.Connections[0].Remote == after.Connections[0].Remote {
+		t.Errorf("the session is %s from %s, was %s from %s", after.ID, after.Connections[0].Remote, before.ID,
+			before.Connections[0].Remote)
 	}
 }
