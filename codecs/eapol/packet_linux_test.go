@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,7 +19,9 @@ type port struct {
 	file  *os.File
 	raw   syscall.RawConn
 	index int
-	to    [8]byte
+
+	mu sync.Mutex
+	to [8]byte
 }
 
 // openPort opens an interface. The caller is in its network namespace.
@@ -52,7 +55,9 @@ func (p *port) ReadFrom(b []byte) (n int, from net.Addr, err error) {
 		var sa unix.Sockaddr
 		n, sa, err = unix.Recvfrom(int(fd), b, 0)
 		if ll, ok := sa.(*unix.SockaddrLinklayer); ok && err == nil && ll.Pkttype != unix.PACKET_OUTGOING {
+			p.mu.Lock()
 			p.to = ll.Addr
+			p.mu.Unlock()
 		}
 		return err != unix.EAGAIN
 	})
@@ -60,10 +65,13 @@ func (p *port) ReadFrom(b []byte) (n int, from net.Addr, err error) {
 }
 
 func (p *port) WriteTo(b []byte, _ net.Addr) (int, error) {
+	p.mu.Lock()
+	to := p.to
+	p.mu.Unlock()
 	var err error
 	writeErr := p.raw.Write(func(fd uintptr) bool {
 		err = unix.Sendto(int(fd), b, 0, &unix.SockaddrLinklayer{
-			Protocol: eapol.EtherType>>8 | eapol.EtherType&0xff<<8, Ifindex: p.index, Halen: 6, Addr: p.to})
+			Protocol: eapol.EtherType>>8 | eapol.EtherType&0xff<<8, Ifindex: p.index, Halen: 6, Addr: to})
 		return err != unix.EAGAIN
 	})
 	return len(b), errors.Join(writeErr, err)
