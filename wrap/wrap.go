@@ -5,7 +5,8 @@
 //	Read  ◀─ engine ◀─ record ◀─ codec ◀─ frame ◀────────── carrier
 //
 // The names are those of crypto/tls: [Client], [Server], [Dialer], [Listen], [NewListener], [Config]. What is added is
-// Config.Codec, the framing, and the [Carrier]: [Stream] over any io.ReadWriteCloser, [Callbacks] over two functions.
+// Config.Codec, the framing, and the [Carrier]: [Stream] over any io.ReadWriteCloser, [Callbacks] over two functions,
+// [Datagram] over any net.PacketConn. Messages with DTLS are the matter of package datagram.
 //
 //	codec, err := codecs.Parse("length:16be")
 //	conn := wrap.Client(wrap.Stream(tcp), &wrap.Config{TLS: tlsConfig, Codec: codec})
