@@ -379,6 +379,29 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// Bytes that are escaped, masked or cut into blocks come out as they were, and so does what a line has put in.
+func TestEscapes(t *testing.T) {
+	body := append(bytes.Repeat([]byte{0x55}, 600), 0xc0, 0xdb, 0x7e, 0x7d, 0, 0, 0x11, 0x13, 0xff)
+	body = append(body, bytes.Repeat([]byte{0xaa}, 254)...)
+	record := append([]byte{23, 3, 3, byte(len(body) >> 8), byte(len(body))}, body...)
+	specs := []string{"cobs", "cobs:crc=32", "slip", "hdlc", "hdlc:accm=000a0000,fcs=32", "websocket"}
+	var r rig
+	for _, spec := range specs {
+		r.add(t, spec, func(port uint16) tsharktest.Capture {
+			message := tsharktest.Message{From: frame.Client, Data: send(t, machine(t, spec, frame.Client), record)[0]}
+			if strings.Contains(spec, "accm") {
+				message.Data = slices.Insert(message.Data, 100, 0x11, 0x13) // XON and XOFF, from a modem
+			}
+			return tsharktest.Conversation(port, message)
+		})
+	}
+	for _, p := range r.run(t, func(p part) []string { return []string{"tls.app_data", "encase." + p.name + ".frame.wrong"} }) {
+		if got := column(p.rows); got[0] != hex.EncodeToString(body) || got[1] != "" {
+			t.Errorf("%s: %.100s, %s", p.spec, got[0], got[1])
+		}
+	}
+}
+
 // A frame that a reader refuses is marked, with the reason.
 func TestWrong(t *testing.T) {
 	cases := []struct{ spec, hex, want string }{

@@ -178,7 +178,6 @@ func (l *lane) miss(n int) {
 	l.skip()
 	l.emit(Event{Kind: Lost, Offset: l.offset, Length: n, Message: "they are not in the capture"})
 	l.offset += int64(n)
-	l.records.lose()
 	l.renew()
 	if l.mode != deaf {
 		l.mode = searching
