@@ -6,7 +6,7 @@ COUNT   ?= 5
 PREFIX  ?= /usr/local
 PKGS    := ./...
 
-.PHONY: help build demo test race check fuzz bench vectors man install clean
+.PHONY: help build demo test race soak check fuzz bench vectors man install clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ test: ## all tests but the race detector's: under five minutes on two cores
 
 race: ## the same under the race detector
 	$(GO) test -race -shuffle=on -timeout 15m $(PKGS)
+
+soak: ## tests at their full size: floods, thousands of peers
+	ENCASE_SOAK=1 $(GO) test -timeout 60m $(PKGS)
 
 check: ## modules tidy, vectors as generated
 	$(GO) mod verify

@@ -471,7 +471,8 @@ func TestListenerMove(t *testing.T) {
 			l := listen(t, server, ListenOptions{Shards: 2})
 			r := newRebinder(t, l.Addr())
 			c := clientOver(t, r, client)
-			for i := range 10 { // some of them to the other shard
+			mustEcho(t, c, "at home") // now the server, too, knows that the handshake is done
+			for i := range 10 {       // some of them to the other shard
 				from := r.port()
 				r.rebind(t)
 				mustEcho(t, c, fmt.Sprintf("move %d", i))
@@ -654,3 +655,6 @@ func TestAgenda(t *testing.T) {
 		t.Errorf("%d are lost", len(in))
 	}
 }
+
+// slowFlights repeats a flight after a second, as RFC 6347 has it.
+func slowFlights(o *dtls.Options) { o.FlightInterval = time.Second }

@@ -205,27 +205,32 @@ func (s *shard) putOff(p *peer, at time.Time) {
 
 // closeAll closes all Conns.
 func (s *shard) closeAll() {
-	for some := s.somePeers(); len(some) > 0; some = s.somePeers() {
-		for _, p := range some {
-			if p.conn.Close() != nil {
-				time.Sleep(time.Millisecond) // somebody else is about to
+	for all := s.allPeers(); len(all) > 0; all = s.allPeers() {
+		closed := 0
+		for p := range all {
+			if p.conn.Close() == nil {
+				closed++
 			}
+		}
+		if closed == 0 {
+			time.Sleep(time.Millisecond) // others are closing what is left
 		}
 	}
 }
 
-// somePeers returns peers that are not gone, none if all are.
-func (s *shard) somePeers() (some []*peer) {
+// allPeers returns the peers that are not gone.
+func (s *shard) allPeers() map[*peer]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all := make(map[*peer]bool, len(s.byAddr))
 	for _, p := range s.byAddr {
-		some = append(some, p)
+		all[p] = true
 		if p.newcomer != nil {
-			some = append(some, p.newcomer)
+			all[p.newcomer] = true
 		}
 	}
 	for _, p := range s.byCID {
-		some = append(some, p)
+		all[p] = true
 	}
-	return some
+	return all
 }
