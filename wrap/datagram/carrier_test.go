@@ -133,6 +133,7 @@ func TestUnusable(t *testing.T) {
 		want        string
 	}{
 		{"no framing over a stream", "", true, func(*Config) {}, "cannot be told apart"},
+		{"a dialogue first", "websocket:host=server.test", true, func(*Config) {}, "frame.Preamble"},
 		{"an MTU without room", "length:16be", false, func(c *Config) { c.MTU = 60 }, "leave 58 bytes"},
 		{"an MTU that DTLS cannot use", "", false, func(c *Config) { c.MTU = 200 }, "MTU"},
 		{"a stack for streams", "", false, func(c *Config) { c.Stack = bio.Stack{Name: "tls"} }, "for streams"},

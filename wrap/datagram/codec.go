@@ -1,6 +1,8 @@
 package datagram
 
 import (
+	"errors"
+
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
@@ -14,10 +16,15 @@ type codec struct {
 	stream     bool         // a malformed frame is the end
 }
 
+var errPreamble = errors.New("datagram: the codec begins with a dialogue over a stream (frame.Preamble): use package wrap")
+
 func (f *codec) init(cfg *Config, role frame.Role) error {
 	m, err := cfg.machine(role)
 	if err != nil {
 		return err
+	}
+	if _, ok := m.(frame.Preamble); ok {
+		return errPreamble
 	}
 	f.lim = m.Limits()
 	send, recv, paired := frame.CodecsOf(m)
