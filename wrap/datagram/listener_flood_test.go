@@ -64,7 +64,9 @@ func loadNow() load {
 	return load{m.HeapAlloc + m.StackInuse, runtime.NumGoroutine()}
 }
 
-func (l load) String() string { return fmt.Sprintf("%d KiB, %d goroutines", l.memory>>10, l.goroutines) }
+func (l load) String() string {
+	return fmt.Sprintf("%d KiB, %d goroutines", l.memory>>10, l.goroutines)
+}
 
 // settled returns the load when what can be collected is.
 func settled() load {
