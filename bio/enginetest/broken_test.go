@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/bio/dtls"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -22,6 +23,12 @@ type broken struct {
 	over  func(e bio.Engine) int
 	close func(e bio.Engine) error
 	abort func(e bio.Engine, err error)
+
+	// Of engines for datagrams.
+	ready     <-chan struct{}
+	tick      func(e bio.Engine, now time.Time) (bio.Status, error)
+	sealBatch func(e *dtls.Engine, dst []byte, messages [][]byte, head, tail int) ([]byte, int, int, error)
+	openBatch func(e *dtls.Engine, dst [][]byte, buf []byte, segment int) ([][]byte, bio.Status, error)
 }
 
 func (b *broken) Open(dst, src []byte) ([]byte, bio.Status, error) {
@@ -109,12 +116,32 @@ var faults = map[string]func(b *broken){
 	"TooMuch":        func(b *broken) { b.open, b.flush = secondSink() },
 	"BadMessage":     func(b *broken) { b.open = loseDataWithError },
 	"PeerAlert":      func(b *broken) { b.open = nameless },
+
+	"Ready":      func(b *broken) { b.ready = make(chan struct{}) },
+	"ReadyError": func(b *broken) { b.tick = noError },
+
+	"Boundaries":   func(b *broken) { b.open = together() },
+	"TooLong":      func(b *broken) { b.seal = cutShort },
+	"Replay":       func(b *broken) { b.open = rememberAll() },
+	"SpoofedAlert": func(b *broken) { b.open = believeAlerts },
+	"Garbage":      func(b *broken) { b.open = demandRecords },
+	"GarbageEarly": func(b *broken) { b.open = demandRecords },
+	"CID":          func(b *broken) { b.open = alwaysNewest },
+
+	"BadNetwork": func(b *broken) { b.flush = sayOnce() },
+	"LastFlight": func(b *broken) { b.flush = sealAnew() },
+	"MTU":        func(b *broken) { b.flush = flushAll },
+
+	"SealBatch":      func(b *broken) { b.sealBatch = padHead },
+	"SealBatchStops": func(b *broken) { b.sealBatch = oneMore },
+	"OpenBatch":      func(b *broken) { b.openBatch = sameArray },
 }
 
 // done ends what a broken engine has left behind.
-var done = make(chan struct{})
+var done chan struct{}
 
 func TestBrokenEngines(t *testing.T) {
+	done = make(chan struct{})
 	defer close(done)
 	patient := waiting
 	for _, r := range rules {
@@ -124,8 +151,9 @@ func TestBrokenEngines(t *testing.T) {
 			continue
 		}
 		t.Run(r.name, func(t *testing.T) {
-			for _, version := range tlsStack(t, nil).Versions {
-				good, err := newKit(tlsStack(t, nil), version)
+			stack := stackFor(t, r)
+			for _, version := range stack.Versions {
+				good, err := newKit(t, stack, version)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -138,7 +166,7 @@ func TestBrokenEngines(t *testing.T) {
 				}
 				waiting = 200 * time.Millisecond // most of the goroutines below never end
 				bad := *good
-				bad.stack = tlsStack(t, fault)
+				bad.stack = withFault(stack, fault)
 				err = r.check(&bad)
 				if err == nil {
 					t.Errorf("%x: the rule does not see the fault", version)
@@ -152,16 +180,22 @@ func TestBrokenEngines(t *testing.T) {
 	}
 }
 
-// tlsStack returns the stack tls with a fault in each engine.
-func tlsStack(t *testing.T, fault func(*broken)) bio.Stack {
+// stackFor returns a stack to which a rule applies.
+func stackFor(t *testing.T, r rule) bio.Stack {
 	t.Helper()
-	s, err := bio.Lookup("tls")
+	name := "tls"
+	if r.scope&(datagrams|async) != 0 {
+		name = "dtls"
+	}
+	s, err := bio.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fault == nil {
-		return s
-	}
+	return s
+}
+
+// withFault returns the stack with a fault in each engine.
+func withFault(s bio.Stack, fault func(*broken)) bio.Stack {
 	good := s.New
 	s.New = func(cfg *bio.Config) (bio.Maker, error) {
 		mk, err := good(cfg)
@@ -175,6 +209,9 @@ func tlsStack(t *testing.T, fault func(*broken)) bio.Stack {
 			}
 			b := &broken{Engine: e}
 			fault(b)
+			if s.Datagram {
+				return &brokenDatagrams{b, e.(*dtls.Engine)}, nil
+			}
 			return b, nil
 		}, nil
 	}

@@ -6,6 +6,9 @@
 // that it makes is also checked for the ownership of slices: what was given to an engine is overwritten when the call
 // returns.
 //
+// Stacks for datagrams have rules of their own: what a network does to datagrams, in fake time (testing/synctest), and
+// what strangers send. Where a stack acts by itself, the suite polls nothing: it waits for what [bio.Notifier] says.
+//
 // [IdleBytes] measures what an idle connection costs.
 package enginetest
 
@@ -15,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"testing/synctest"
 
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/bio/ephemeral"
@@ -25,7 +29,7 @@ import (
 // beside it: some rules count goroutines.
 func Run(t *testing.T, stack bio.Stack) {
 	for _, version := range stack.Versions {
-		k, err := newKit(stack, version)
+		k, err := newKit(t, stack, version)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,9 +37,17 @@ func Run(t *testing.T, stack bio.Stack) {
 			if !r.appliesTo(k) {
 				continue
 			}
-			t.Run(tls.VersionName(version)+"/"+r.name, func(t *testing.T) { k.run(t, r) })
+			t.Run(versionName(version)+"/"+r.name, func(t *testing.T) { k.on(t).run(r) })
 		}
 	}
+}
+
+// versionName knows DTLS as well. https://www.rfc-editor.org/rfc/rfc6347#section-4.1
+func versionName(version uint16) string {
+	if version == 0xfefd {
+		return "DTLS 1.2"
+	}
+	return tls.VersionName(version)
 }
 
 // A rule is one promise of the contract.
@@ -50,12 +62,17 @@ type rule struct {
 type scope uint8
 
 const (
-	streams   scope = 1 << iota // not to datagrams
-	onlyTLS13                   // not to TLS 1.2
-	quiet                       // not to stacks with goroutines of their own
+	streams    scope = 1 << iota // not to datagrams
+	datagrams                    // not to streams
+	onlyTLS13                    // not to TLS 1.2
+	quiet                        // not to stacks with goroutines of their own
+	async                        // only to those
+	batches                      // only to engines that are a bio.Batcher
+	identified                   // only to engines that are bio.Identified
 )
 
-var rules = concat(commonRules, lifeRules, streamRules, faultRules, answerRules)
+var rules = concat(commonRules, lifeRules, streamRules, faultRules, answerRules, asyncRules, datagramRules,
+	hostileRules, lossRules, batchRules)
 
 func concat(lists ...[]rule) (all []rule) {
 	for _, l := range lists {
@@ -65,11 +82,16 @@ func concat(lists ...[]rule) (all []rule) {
 }
 
 func (r rule) appliesTo(k *kit) bool {
-	switch {
-	case r.scope&streams != 0 && k.stack.Datagram,
-		r.scope&onlyTLS13 != 0 && k.version != tls.VersionTLS13,
-		r.scope&quiet != 0 && k.stack.Async:
-		return false
+	has := map[scope]bool{
+		streams: !k.stack.Datagram, datagrams: k.stack.Datagram,
+		onlyTLS13: k.version == tls.VersionTLS13,
+		quiet:     !k.stack.Async, async: k.stack.Async,
+		batches: k.batches, identified: k.identified,
+	}
+	for s, ok := range has {
+		if r.scope&s != 0 && !ok {
+			return false
+		}
 	}
 	return true
 }
@@ -77,26 +99,30 @@ func (r rule) appliesTo(k *kit) bool {
 // errNoSealer says that a rule cannot be checked here: it makes records itself.
 var errNoSealer = errors.New("the handshake did not choose TLS_AES_128_GCM_SHA256: no AES in hardware?")
 
-func (k *kit) run(t *testing.T, r rule) {
+func (k *kit) run(r rule) {
 	switch err := r.check(k); {
 	case errors.Is(err, errNoSealer):
-		t.Skip(err)
+		k.t.Skip(err)
 	case err != nil:
-		t.Errorf("%v\nthe contract: %s", err, r.contract)
+		k.t.Errorf("%v\nthe contract: %s", err, r.contract)
 	}
 }
 
 // A kit makes connections of a stack in one version.
 type kit struct {
+	t       *testing.T
 	stack   bio.Stack
 	version uint16
 	roots   *ephemeral.Authority
 	server  tls.Certificate
+	fake    bool // time is that of a bubble
+
+	batches, identified bool // what its engines can do
 }
 
 const serverName = "server.example"
 
-func newKit(stack bio.Stack, version uint16) (*kit, error) {
+func newKit(t *testing.T, stack bio.Stack, version uint16) (*kit, error) {
 	roots, err := ephemeral.New("enginetest")
 	if err != nil {
 		return nil, err
@@ -105,7 +131,34 @@ func newKit(stack bio.Stack, version uint16) (*kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kit{stack: stack, version: version, roots: roots, server: cert}, nil
+	k := &kit{t: t, stack: stack, version: version, roots: roots, server: cert}
+	l, err := k.pair()
+	if err != nil {
+		return nil, err
+	}
+	defer l.abort()
+	_, k.batches = l.client.Engine.(bio.Batcher)
+	_, k.identified = l.client.Engine.(bio.Identified)
+	return k, nil
+}
+
+// on returns k for another test.
+func (k *kit) on(t *testing.T) *kit {
+	c := *k
+	c.t = t
+	return &c
+}
+
+// inFakeTime runs check in a bubble where waiting costs nothing, with certificates that are valid there.
+func (k *kit) inFakeTime(check func(*kit) error) (err error) {
+	synctest.Test(k.t, func(t *testing.T) {
+		var bubble *kit
+		if bubble, err = newKit(t, k.stack, k.version); err == nil {
+			bubble.fake = true
+			err = check(bubble)
+		}
+	})
+	return err
 }
 
 // A change alters what both ends of a connection are made from.
@@ -126,7 +179,7 @@ func (k *kit) pair(changes ...change) (*link, error) {
 	for _, change := range changes {
 		change(c, s)
 	}
-	l := &link{datagram: k.stack.Datagram, async: k.stack.Async}
+	l := &link{datagram: k.stack.Datagram, async: k.stack.Async, fake: k.fake}
 	if err := l.make(k.stack, c, s); err != nil {
 		return nil, err
 	}
@@ -148,6 +201,11 @@ func (l *link) make(stack bio.Stack, c, s *bio.Config) error {
 			return fmt.Errorf("Maker: %w", err)
 		}
 		*x.end = end{Engine: e, name: x.role.String(), datagram: l.datagram}
+		if n, ok := e.(bio.Notifier); ok {
+			x.end.ready = n.Ready()
+		} else if stack.Async {
+			return fmt.Errorf("the engine of a stack that is Async is no bio.Notifier: %T", e)
+		}
 	}
 	l.client.peer, l.server.peer = &l.server, &l.client
 	return nil

@@ -13,6 +13,8 @@ import (
 type link struct {
 	client, server  end
 	datagram, async bool
+	fake            bool     // time is that of a bubble
+	net             *network // nil: the peer gets everything, at once
 	// cut returns how many of n waiting bytes to deliver at once; nil for all. Datagrams are never cut.
 	cut func(n int) int
 }
@@ -23,11 +25,12 @@ type end struct {
 	name     string
 	peer     *end
 	datagram bool
+	ready    <-chan struct{} // of a bio.Notifier; nil if it is none
 
 	sent   [][]byte // on the way to the peer; a stream may be cut anywhere, a datagram nowhere
 	got    []byte   // application data
 	events []bio.Events
-	err    error // what Open returned
+	err    error // what Open, or Tick, returned
 	limit  int   // for Flush
 	budget *int  // how many bytes the carrier still brings to the peer; nil: all
 }
@@ -62,11 +65,11 @@ func (e *end) open(src []byte) (int, error) {
 		return 0, fmt.Errorf("Open of the %s: dst was %q, what came back begins with %.15q", e.name, prefix, plain)
 	}
 	e.got = append(e.got, plain[len(prefix):]...)
-	if st.Events != 0 {
-		e.events = append(e.events, st.Events)
-	}
-	if e.err = err; err != nil {
+	if e.note(st.Events, err); err != nil {
 		return len(src), nil
+	}
+	if e.datagram && st.Consumed != len(src) {
+		return 0, fmt.Errorf("Open of the %s took %d bytes of a datagram of %d", e.name, st.Consumed, len(src))
 	}
 	stuck := st.Out == 0 && e.State().Phase != bio.PhaseChoosing
 	if st.Consumed < 0 || st.Consumed > len(src) || st.Consumed < len(src) && stuck {
@@ -74,6 +77,14 @@ func (e *end) open(src []byte) (int, error) {
 			e.name, st.Consumed, len(src), st.Out, e.State().Phase)
 	}
 	return st.Consumed, nil
+}
+
+// note keeps what a call has told.
+func (e *end) note(events bio.Events, err error) {
+	if events != 0 {
+		e.events = append(e.events, events)
+	}
+	e.err = err
 }
 
 // flush sends what is queued, and checks it.
@@ -155,43 +166,54 @@ func (e *end) deliver(cut func(n int) int) (bool, error) {
 
 // step lets each end send what it has and take what there is, once. It reports whether anything moved.
 func (l *link) step() (moved bool, err error) {
-	for _, e := range []*end{&l.client, &l.server} {
+	for _, e := range l.ends() {
 		if err := e.flush(); err != nil {
 			return false, err
 		}
-		got, err := e.deliver(l.cut)
+		got, err := l.carry(e)
 		if err != nil {
 			return false, err
 		}
 		moved = moved || got
 		if t, ok := e.Deadline(); ok && !time.Now().Before(t) {
-			if _, err := e.Tick(time.Now()); err != nil {
-				return false, fmt.Errorf("Tick of the %s: %w", e.name, err)
+			if err := e.tick(); err != nil {
+				return false, err
 			}
 		}
 	}
 	return moved, nil
 }
 
+// carry takes what e has sent to its peer.
+func (l *link) carry(e *end) (bool, error) {
+	if l.net != nil {
+		l.net.send(e)
+		return l.net.arrive(e.peer)
+	}
+	return e.deliver(l.cut)
+}
+
+// advance is a step that does not end before something has moved, if anything still does.
+func (l *link) advance() (bool, error) {
+	if moved, err := l.step(); moved || err != nil {
+		return moved, err
+	}
+	return l.await(l.patience())
+}
+
 // until steps until done. An end that has failed, or that nothing moves any more, is an error.
 func (l *link) until(what string, done func() bool) error {
-	start, idle := time.Now(), time.Now()
-	for !done() {
-		moved, err := l.step()
+	for start := time.Now(); !done(); {
+		moved, err := l.advance()
 		if err = errors.Join(err, l.client.failed(), l.server.failed()); err != nil {
 			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
 		switch {
-		case time.Since(start) > longest:
-			return fmt.Errorf("waiting for %s: it takes more than %v", what, longest)
-		case moved:
-			idle = time.Now()
-		case done():
-		case !l.async || time.Since(idle) > waiting:
+		case time.Since(start) > max(longest, l.patience()):
+			return fmt.Errorf("waiting for %s: it takes more than %v", what, time.Since(start))
+		case !moved && (l.async || !done()):
 			return fmt.Errorf("waiting for %s: nothing moves (%v, %v)",
 				what, l.client.State().Phase, l.server.State().Phase)
-		default:
-			time.Sleep(time.Millisecond)
 		}
 	}
 	return nil
@@ -245,3 +267,9 @@ func (e *end) wire() []byte {
 
 // ends returns both, to be tested alike.
 func (l *link) ends() []*end { return []*end{&l.client, &l.server} }
+
+// abort ends what the engines have suspended.
+func (l *link) abort() {
+	l.client.Abort(errTest)
+	l.server.Abort(errTest)
+}
