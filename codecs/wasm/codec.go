@@ -87,22 +87,30 @@ func (c *codec) transform(in *instance, b *frame.Buf, head, tail int) error {
 	if v < 0 {
 		return c.refused(in, v)
 	}
-	from, to := int(v>>32), int(v>>32)+int(uint32(v))
-	switch {
-	case to > head+n+tail:
-		err = breaks(ruleRange, "%s returns bytes %d to %d of %d", in.work.name, from, to, head+n+tail)
-	case !in.shape.whole && (to != head+n || from > head+seen):
-		err = breaks(ruleRange, "%s returns bytes %d to %d, with a window from %d to %d and an end at %d", in.work.name,
-			from, to, head, head+seen, head+n)
-	}
-	if err != nil {
+	if err := in.check(v, head, n, tail, seen); err != nil {
 		return c.fail(err)
 	}
+	from := int(v >> 32)
+	to := from + int(uint32(v))
 	place(b, from-head, to-head-n)
 	if !in.shape.whole {
 		to = head + seen
 	}
 	copy(b.Bytes(), in.buffer[from:to])
+	return nil
+}
+
+// check reports a result that lies outside of head, n bytes and tail, or changes what the plugin has not seen of these
+// n.
+func (in *instance) check(v int64, head, n, tail, seen int) error {
+	from, to := v>>32, v>>32+int64(uint32(v))
+	switch {
+	case to > int64(head+n+tail):
+		return breaks(ruleRange, "%s returns bytes %d to %d of %d", in.work.name, from, to, head+n+tail)
+	case !in.shape.whole && (to != int64(head+n) || from > int64(head+seen)):
+		return breaks(ruleRange, "%s returns bytes %d to %d, with a window from %d to %d and an end at %d", in.work.name,
+			from, to, head, head+seen, head+n)
+	}
 	return nil
 }
 

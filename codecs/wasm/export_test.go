@@ -33,5 +33,8 @@ func Rules() map[string]string {
 	return all
 }
 
+// SameProgram reports whether two plugins have been compiled together.
+func SameProgram(a, b *Plugin) bool { return a.program == b.program }
+
 // Read returns the contents of a file or of a sample.
 var Read = read

@@ -67,10 +67,17 @@ func checkFault(t *testing.T, err error, file, rule, why string) {
 	}
 }
 
-// The parts of right make a right plugin: what is wrong with the broken ones is what they have of their own.
+// The parts of right make a right plugin: what is wrong with the broken ones is what they have of their own. So are
+// those that differ, but are not wrong.
 func TestRight(t *testing.T) {
-	if _, err := wasm.New("right", modules(t)["right"], ""); err != nil {
-		t.Error(err)
+	modules := modules(t)
+	for _, name := range []string{"right", "moved", "peek", "trailer"} {
+		p, err := wasm.New(name, modules[name], "")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) { runRules(t, p.Maker()) })
 	}
 }
 
@@ -138,6 +145,7 @@ func TestMalformedFiles(t *testing.T) {
 	}{
 		{"code that does not end", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 1, 0x41}},
 		{"code behind the end", "follows its end", []byte{0x41, 16, 0x0b}, []byte{0x0b, 0, 0x0b}},
+		{"type of a block in two ways", "the type of a block", []byte{4, 0x40, 0x41, 0}, []byte{4, 0xc0, 0x7f, 1}},
 		{"long immediate", "cut short", []byte{0x41, 1, 0x0b}, []byte{0x41, 0x81, 0x8b}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
