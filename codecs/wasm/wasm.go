@@ -25,6 +25,7 @@
 // with the connection, when the garbage collector finds that.
 //
 // A call that does not end is stopped within a tenth of a second. Machine code holds up the garbage collector so long.
+// Loading a plugin takes some tenths of a second, for the rules; those that are in use already take none.
 //
 // # Grammar
 //

@@ -39,8 +39,16 @@ fn result(offset: usize, length: usize) -> i64 {
     (offset as i64) << 32 | length as i64
 }
 
+/// Eight bytes at a time: the host counts the turns of loops.
 fn apply(mask: [u8; 4], p: &mut [u8]) {
-    for (i, b) in p.iter_mut().enumerate() {
+    let twice = u64::from(u32::from_ne_bytes(mask)) * 0x1_0000_0001;
+    let mut words = p.chunks_exact_mut(8);
+    for word in &mut words {
+        let mut v = [0; 8];
+        v.copy_from_slice(word);
+        word.copy_from_slice(&(u64::from_ne_bytes(v) ^ twice).to_ne_bytes());
+    }
+    for (i, b) in words.into_remainder().iter_mut().enumerate() {
         *b ^= mask[i % 4];
     }
 }
