@@ -36,7 +36,7 @@ check: ## modules tidy, vectors as generated
 fuzz: ## each fuzz target for FUZZ (30s)
 	@FUZZ=$(FUZZ) GO=$(GO) .ci/fuzz $(PKGS)
 
-bench: ## side by side with OpenSSL, crypto/tls, stunnel4 and socat; parts: bio/bench/run.sh
+bench: ## side by side with OpenSSL, crypto/tls, pion, stunnel4 and socat; parts: bio/bench/run.sh
 	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
 
 vectors: ## write spec/vectors anew

@@ -35,6 +35,8 @@ func TestOpenSSLMembio(t *testing.T) {
 		{"-s 0.2 record 1400", "BenchmarkRecord/openssl/1400", "ns/op", 1400},
 		{"-s 0.05 -v 1.2 -p record 16384", "BenchmarkRecord/openssl-tls1.2-pair/16384", "ns/op", 16384},
 		{"-s 0.05 handshake", "BenchmarkHandshake/openssl", "ns/op", 0},
+		{"-s 0.05 -v dtls1.2 record 1350", "BenchmarkDTLSRecord/openssl/1350", "ns/op", 1350},
+		{"-s 0.05 -v dtls1.2 handshake", "BenchmarkDTLSHandshake/openssl", "ns/op", 0},
 		{"memory 20 1400", "BenchmarkMemory/openssl/1400", "B/conn", 0},
 	}
 	for _, tt := range tests {

@@ -1,5 +1,6 @@
 // Package bench measures what bounds package bio: the bare AEAD under every record, here, and OpenSSL's memory BIOs
-// doing the same work, in openssl_membio.c. The figures of the engines themselves are benchmarks of package bio.
+// doing the same work, in openssl_membio.c. The figures of the engine for streams are benchmarks of package bio; those
+// for datagrams are here, beside pion's.
 package bench
 
 import (

@@ -2,11 +2,14 @@
 # All benchmarks of the module in turn, each beside its peer, COUNT times over, so that a slow minute of the machine hits
 # all of them alike. Prints benchstat tables at the end. What it needs and does not find it leaves out, and says so.
 #
-#   COUNT=5 bash bio/bench/run.sh [engine] [codecs] [conn] [forward] [memory]      (nothing named: all)
+#   COUNT=5 bash bio/bench/run.sh [engine] [dtls] [udp] [codecs] [conn] [forward] [memory]      (nothing named: all)
+#
+# How to read it: a row is a piece of work, a column who does it; the first column is what the others are compared with.
+# README.md says what each does.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 GO=${GO:-go} COUNT=${COUNT:-5}
-parts=${*:-engine codecs conn forward memory}
+parts=${*:-engine dtls udp codecs conn forward memory}
 tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
 
 bench() { # package pattern file [flags...]
@@ -26,7 +29,7 @@ plain() { # file: one row for each benchmark
 }
 membio() { [ -x "$tmp/membio" ] && "$tmp/membio" "$@" | grep '^Benchmark' || true; }
 
-case " $parts " in *' engine '*|*' memory '*)
+case " $parts " in *' engine '*|*' dtls '*|*' memory '*)
   cc -O2 -o "$tmp/membio" bio/bench/openssl_membio.c -lssl -lcrypto 2>"$tmp/cc.log" ||
     echo "bench: no OpenSSL beside the engine: a C compiler and libssl-dev are needed" >&2 ;;
 esac
@@ -43,6 +46,19 @@ for part in $parts; do
       membio handshake >>"$tmp/engine"
     done
     tables engine ;;
+  dtls)
+    compile ./bio/bench
+    for ((i = 0; i < COUNT; i++)); do
+      bench ./bio/bench DTLSRecord dtls
+      membio -v dtls1.2 record 1350 >>"$tmp/dtls"
+      bench ./bio/bench DTLSHandshake dtls -test.cpu 1 # one core, as OpenSSL has it
+      membio -v dtls1.2 handshake >>"$tmp/dtls"
+    done
+    tables dtls ;;
+  udp)
+    compile ./bio/bench
+    for ((i = 0; i < COUNT; i++)); do bench ./bio/bench UDP udp; done
+    tables udp ;;
   memory)
     compile ./bio
     bench ./bio Idle memory; membio memory 2000 100 >>"$tmp/memory"; membio memory 2000 16384 >>"$tmp/memory"

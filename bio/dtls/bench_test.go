@@ -15,41 +15,8 @@ import (
 
 const benchMessage = 1350
 
-// BenchmarkDTLSRecord seals a message at one end and opens it at the other. impl=pion does the same with pion's own
-// connections over a pipe in memory.
-func BenchmarkDTLSRecord(b *testing.B) {
-	b.Run("impl=encase", func(b *testing.B) {
-		client, server := benchPair(b, certSetup(b, ecKey))
-		p, wire, plain := noise(benchMessage), make([]byte, 0, 2048), make([]byte, 0, 2048)
-		b.SetBytes(benchMessage)
-		b.ReportAllocs()
-		for b.Loop() {
-			d, _, err := client.Seal(wire, p)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if got, _, err := server.Open(plain, d); err != nil || len(got) != len(p) {
-				b.Fatal(len(got), err)
-			}
-		}
-	})
-	b.Run("impl=pion", func(b *testing.B) {
-		client, server := pionPair(b)
-		p, plain := noise(benchMessage), make([]byte, 2048)
-		b.SetBytes(benchMessage)
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := client.Write(p); err != nil {
-				b.Fatal(err)
-			}
-			if n, err := server.Read(plain); err != nil || n != len(p) {
-				b.Fatal(n, err)
-			}
-		}
-	})
-}
-
-// BenchmarkSuites seals and opens with each kind of cipher, and with a connection ID.
+// BenchmarkSuites seals and opens with each kind of cipher, and with a connection ID. How that compares with pion and
+// OpenSSL is for bio/bench to say.
 func BenchmarkSuites(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -75,37 +42,6 @@ func BenchmarkSuites(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// BenchmarkBatch does it for 40 messages at once, in place; figures are per message.
-func BenchmarkBatch(b *testing.B) {
-	const many = 40
-	client, server := benchPair(b, certSetup(b, ecKey))
-	messages, wire, opened := make([][]byte, many), make([]byte, 0, 64<<10), make([][]byte, 0, many)
-	for i := range messages {
-		messages[i] = noise(benchMessage)
-	}
-	b.SetBytes(benchMessage)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := 0; i < b.N; i += many {
-		d, segment, n, err := client.SealBatch(wire, messages, 0, 0)
-		if err != nil || n != many {
-			b.Fatal(n, err)
-		}
-		if got, _, err := server.OpenBatch(opened, d, segment); err != nil || len(got) != many {
-			b.Fatal(len(got), err)
-		}
-	}
-}
-
-// BenchmarkHandshake makes a whole connection.
-func BenchmarkHandshake(b *testing.B) {
-	s := certSetup(b, ecKey)
-	b.ReportAllocs()
-	for b.Loop() {
-		benchPair(b, s)
 	}
 }
 
