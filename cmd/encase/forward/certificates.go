@@ -3,15 +3,9 @@ package forward
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
-	"runtime"
-	"strings"
 	"time"
 
+	"github.com/encase-tls/encase/cmd/encase/conf"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -41,7 +35,7 @@ func (s *section) identity(cfg *tls.Config, role frame.Role) {
 	if chain == nil || key == nil {
 		return
 	}
-	pair, err := tls.X509KeyPair(encode(chain), key)
+	pair, err := tls.X509KeyPair(conf.EncodeCertificates(chain), key)
 	if err != nil {
 		s.wrong(keyName, "%v; the key must be that of the first certificate in %s", err, certFile)
 		return
@@ -69,73 +63,21 @@ func (s *section) authorities() rootPool {
 }
 
 // chain returns the certificates in a file, nil if there are none.
-func (s *section) chain(key, file string) (chain []*x509.Certificate) {
-	data, err := os.ReadFile(file)
+func (s *section) chain(key, file string) []*x509.Certificate {
+	chain, err := conf.Certificates(file)
 	if err != nil {
-		s.wrong(key, "%s; name a PEM file with certificates that this user may read", pathFault(err))
-		return nil
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			s.wrong(key, "%s: certificate %d: %v; make it anew", file, len(chain)+1, err)
-			return nil
-		}
-		chain = append(chain, cert)
-	}
-	if chain == nil {
-		s.wrong(key, `%s: no certificate in PEM form is in it; it needs "-----BEGIN CERTIFICATE-----"`, file)
+		s.wrong(key, "%v", err)
 	}
 	return chain
 }
 
-func encode(chain []*x509.Certificate) (out []byte) {
-	for _, cert := range chain {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
-	}
-	return out
-}
-
 // privateKey returns the contents of a file with a private key in clear, nil if it is not one or others may read it.
 func (s *section) privateKey(key, file string) []byte {
-	data, mode, err := readWithMode(file)
+	data, err := conf.PrivateKey(file)
 	if err != nil {
-		s.wrong(key, "%s; name a PEM file with a private key that this user may read", pathFault(err))
-		return nil
+		s.wrong(key, "%v", err)
 	}
-	if mode&0o077 != 0 && runtime.GOOS != "windows" {
-		s.wrong(key, "%s: others than its owner may use this private key (mode %04o); run: chmod 600 %[1]s", file, mode)
-		return nil
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		switch {
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			s.wrong(key, "%s: the private key is encrypted; run: openssl pkey -in %[1]s -out NEW, and name NEW", file)
-			return nil
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			return data
-		}
-	}
-	s.wrong(key, `%s: no private key in PEM form is in it; it needs "-----BEGIN PRIVATE KEY-----"`, file)
-	return nil
-}
-
-// readWithMode reads a file and its permissions, both of the same one.
-func readWithMode(name string) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	data, err := io.ReadAll(f)
-	return data, info.Mode().Perm(), err
+	return data
 }
 
 // checkLeaf reports what peers will refuse.
@@ -144,25 +86,13 @@ func (s *section) checkLeaf(leaf *x509.Certificate, role frame.Role) {
 	if role == frame.Client {
 		usage, whom = x509.ExtKeyUsageClientAuth, "clients (extendedKeyUsage = clientAuth)"
 	}
-	if !mayBeUsed(leaf, usage) {
+	if !conf.MayServe(leaf, usage) {
 		s.wrong("cert", "the certificate is not for %s; get one that is", whom)
 	}
 	if role == frame.Server && len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.URIs) == 0 {
 		s.doc.problems.warn(s.at("cert"),
 			"the certificate has no subjectAltName: clients refuse it; get one with DNS:NAME or IP:ADDRESS")
 	}
-}
-
-func mayBeUsed(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
-	if len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 {
-		return true
-	}
-	for _, u := range cert.ExtKeyUsage {
-		if u == usage || u == x509.ExtKeyUsageAny {
-			return true
-		}
-	}
-	return false
 }
 
 // checkDates gives certificates that are not valid now to report, and warns of those that will soon not be.
@@ -185,10 +115,4 @@ func (s *section) checkDates(key, file string, list []*x509.Certificate, report 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // pathFault returns an error of a file without the name of the system call.
-func pathFault(err error) string {
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		return e.Path + ": " + e.Err.Error()
-	}
-	return err.Error()
-}
+func pathFault(err error) string { return conf.FileFault(err) }

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,7 +8,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/encase-tls/encase/cmd/encase/conf"
 )
 
 // A document is what the user wrote, in a file or as flags, before it means anything: nested tables, and for each key
@@ -32,108 +32,10 @@ func parseTOML(file string, data []byte) (*document, problems) {
 		return nil, problems{{place: at, text: "not TOML: " + strings.TrimPrefix(err.Error(), "toml: ") +
 			"; strings need quotation marks, see https://toml.io"}}
 	}
-	lines := linesOf(data)
+	lines := conf.LinesOf(data)
 	return &document{values: values, place: func(path string) place {
-		return place{file, lines.nearest(path), keyOf(path)}
+		return place{file, lines.Nearest(path), conf.KeyOf(path)}
 	}}, nil
-}
-
-// keyOf returns a path without the numbers in it.
-func keyOf(path string) string {
-	var b strings.Builder
-	for path != "" {
-		key, rest, _ := strings.Cut(path, "[")
-		b.WriteString(key)
-		_, path, _ = strings.Cut(rest, "]")
-	}
-	return b.String()
-}
-
-// lineIndex maps paths to lines, which the decoder of the TOML library does not tell.
-type lineIndex map[string]int
-
-// nearest returns the line of path, or of what it would belong to.
-func (l lineIndex) nearest(path string) int {
-	for path != "" {
-		if line, ok := l[path]; ok {
-			return line
-		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
-	}
-	return 1
-}
-
-func linesOf(data []byte) lineIndex {
-	w := lineWalker{lines: lineIndex{}, count: map[string]int{}}
-	w.parser.Reset(data)
-	table := ""
-	for w.parser.NextExpression() {
-		node := w.parser.Expression()
-		switch node.Kind {
-		case unstable.Table:
-			table = w.resolve("", node.Key(), false)
-		case unstable.ArrayTable:
-			table = w.resolve("", node.Key(), true)
-		case unstable.KeyValue:
-			w.keyValue(table, node)
-		}
-	}
-	return w.lines
-}
-
-type lineWalker struct {
-	parser unstable.Parser
-	lines  lineIndex
-	count  map[string]int // tables of an array so far
-}
-
-// resolve notes the lines of the keys of a table's header and returns its path.
-func (w *lineWalker) resolve(base string, keys unstable.Iterator, array bool) string {
-	for keys.Next() {
-		base = join(base, string(keys.Node().Data))
-		if array && keys.IsLast() {
-			w.count[base]++
-		}
-		if n := w.count[base]; n > 0 {
-			w.note(base, keys.Node())
-			base = fmt.Sprintf("%s[%d]", base, n-1)
-		}
-		w.note(base, keys.Node())
-	}
-	return base
-}
-
-func (w *lineWalker) keyValue(table string, node *unstable.Node) {
-	w.value(w.resolve(table, node.Key(), false), node.Value())
-}
-
-// value looks for keys in a value.
-func (w *lineWalker) value(path string, v *unstable.Node) {
-	switch v.Kind {
-	case unstable.InlineTable:
-		for it := v.Children(); it.Next(); {
-			w.keyValue(path, it.Node())
-		}
-	case unstable.Array:
-		i := 0
-		for it := v.Children(); it.Next(); {
-			w.value(fmt.Sprintf("%s[%d]", path, i), it.Node())
-			i++
-		}
-	}
-}
-
-func (w *lineWalker) note(path string, key *unstable.Node) {
-	if _, known := w.lines[path]; !known {
-		w.lines[path] = 1 + bytes.Count(w.parser.Data()[:key.Raw.Offset], []byte("\n"))
-	}
-}
-
-func join(base, key string) string {
-	if base == "" {
-		return key
-	}
-	return base + "." + key
 }
 
 // root returns the top table.
@@ -148,7 +50,7 @@ type section struct {
 	asked  []string
 }
 
-func (s *section) at(key string) place { return s.doc.place(join(s.path, key)) }
+func (s *section) at(key string) place { return s.doc.place(conf.Join(s.path, key)) }
 
 // wrong reports a mistake in the value of key.
 func (s *section) wrong(key, format string, args ...any) {
@@ -223,13 +125,13 @@ func (s *section) texts(key string) []string {
 
 // table returns a table below this one, an empty one if it is missing.
 func (s *section) table(key string) *section {
-	values, _ := value[map[string]any](s, key, "a table: ["+join(keyOf(s.path), key)+"]")
-	return &section{doc: s.doc, path: join(s.path, key), values: values}
+	values, _ := value[map[string]any](s, key, "a table: ["+conf.Join(conf.KeyOf(s.path), key)+"]")
+	return &section{doc: s.doc, path: conf.Join(s.path, key), values: values}
 }
 
 // tables returns an array of tables.
 func (s *section) tables(key string) (list []*section) {
-	kind := "a table: [[" + join(keyOf(s.path), key) + "]], in double brackets"
+	kind := "a table: [[" + conf.Join(conf.KeyOf(s.path), key) + "]], in double brackets"
 	all, _ := value[[]any](s, key, kind)
 	for i, v := range all {
 		values, ok := v.(map[string]any)
@@ -237,7 +139,7 @@ func (s *section) tables(key string) (list []*section) {
 			s.wrong(key, "must be %s", kind)
 			return nil
 		}
-		list = append(list, &section{doc: s.doc, path: fmt.Sprintf("%s[%d]", join(s.path, key), i), values: values})
+		list = append(list, &section{doc: s.doc, path: fmt.Sprintf("%s[%d]", conf.Join(s.path, key), i), values: values})
 	}
 	return list
 }
@@ -246,43 +148,7 @@ func (s *section) tables(key string) (list []*section) {
 func (s *section) done() {
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if !slices.Contains(s.asked, key) {
-			s.wrong(key, "unknown key; %s", suggest(key, s.asked))
+			s.wrong(key, "unknown key; %s", conf.Suggest(key, s.asked))
 		}
 	}
-}
-
-// suggest says what may have been meant.
-func suggest(key string, known []string) string {
-	best, least := "", 1+len(key)/3
-	for _, k := range known {
-		if d := distance(key, k); d <= least {
-			best, least = k, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	sorted := slices.Sorted(slices.Values(known))
-	return "known here: " + strings.Join(sorted, ", ")
-}
-
-// distance is how many letters must be put in, taken out or changed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
