@@ -8,3 +8,6 @@ func Portable(conn *net.UDPConn) *Socket {
 	s.mover = newPortable(conn, &s.stats)
 	return s
 }
+
+// Conn returns what s moves its datagrams by.
+func (s *Socket) Conn() net.PacketConn { return s.conn }

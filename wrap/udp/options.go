@@ -18,6 +18,10 @@ type Options struct {
 	// Discover says what happens to datagrams that are longer than the path allows.
 	Discover Discovery
 
+	// Mark, if not 0, is what routing rules of Linux tell the packets of this socket by (SO_MARK). It needs CAP_NET_ADMIN;
+	// other systems refuse it.
+	Mark uint32
+
 	// Warn, if set, is told of what works less well than it might, each thing once per socket: a *BufferError, and an
 	// *OffloadError. It must not use the Socket.
 	Warn func(error)

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -94,6 +95,11 @@ func setOptions(fd uintptr, o *Options, shared bool) error {
 	if shared {
 		if err := unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return err
+		}
+	}
+	if o.Mark != 0 {
+		if err := unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_MARK, int(o.Mark)); err != nil {
+			return fmt.Errorf("the mark %#x: %w; it needs CAP_NET_ADMIN", o.Mark, err)
 		}
 	}
 	discovery := unix.IP_PMTUDISC_DO

@@ -2,7 +2,10 @@
 
 package udp
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // spreads says whether several sockets on one address share its peers.
 const spreads = false
@@ -23,6 +26,9 @@ func newMover(conn *net.UDPConn, stats *counters, o Options) mover {
 
 // setOptions sets what must be set before the socket is bound. A system that cannot forbid fragments makes them.
 func setOptions(fd uintptr, o *Options, _ bool) error {
+	if o.Mark != 0 {
+		return errors.New("sockets have no mark on this system")
+	}
 	if o.Discover != DiscoverNone {
 		forbidFragments(fd)
 	}
