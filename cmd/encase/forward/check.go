@@ -33,12 +33,26 @@ func probeAccept(f *forward, found *problems) {
 		probeFolder(f.accept.at, a, found)
 		return
 	}
-	l, err := net.Listen(a.network, net.JoinHostPort(a.host(), "0")) // is the host this one? Any port tells.
-	if err != nil {
+	if err := tryHost(a); err != nil {
 		found.add(f.accept.at, "%s: %v; write an address of this machine", a, addressFault(err))
-		return
 	}
-	l.Close()
+}
+
+// tryHost listens on some port of a host: is it this one?
+func tryHost(a address) error {
+	host := net.JoinHostPort(a.host(), "0")
+	if a.isUDP() {
+		pc, err := net.ListenPacket(a.network, host)
+		if err == nil {
+			pc.Close()
+		}
+		return err
+	}
+	l, err := net.Listen(a.network, host)
+	if err == nil {
+		l.Close()
+	}
+	return err
 }
 
 func probeFolder(at place, a address, found *problems) {

@@ -59,7 +59,7 @@ func TestCommandLine(t *testing.T) {
 			"--server-name", "a", "--accept-tls", "--accept-cert", "both.pem", "--accept-ca", "ca.crt",
 			"--client-auth", "require"), exit.OK, nil},
 		{"TLS nowhere", sides("--cert", "long.crt"), statusConfig, []string{
-			"--cert: has no effect, neither side carries TLS; add --accept-tls or --connect-tls, or a codec", "one mistake"}},
+			"--cert: has no effect, neither side carries TLS; add --accept-tls or --connect-tls, for datagrams --accept-dtls or --connect-dtls, or a codec", "one mistake"}},
 		{"mistakes", sides("--accept-codec", "x", "--drain-timeout", "5", "--max-connections", "many", "--log-level", "x",
 			"--client-auth", "require"), statusConfig, []string{
 			`--log-level: "x" is not allowed`, `--max-connections: must be a whole number`,

@@ -43,7 +43,8 @@ type listenSide struct {
 	at      place
 	address address
 	mode    fs.FileMode  // of a Unix socket
-	tls     *wrap.Config // nil: plain
+	tls     *wrap.Config // nil: plain, or datagrams
+	dtls    *dtlsSide    // nil: plain, or a stream
 	fault   faults
 
 	preambles []frame.Preamble
@@ -53,6 +54,7 @@ type dialSide struct {
 	at        place
 	addresses []address // tried in this order
 	tls       *wrap.Config
+	dtls      *dtlsSide
 	fault     faults
 	preambles []frame.Preamble
 }
@@ -61,6 +63,26 @@ type limits struct {
 	maxConnections           int64 // 0: only the one over all forwards
 	handshake, connect, idle time.Duration
 	buffer                   int
+}
+
+// unset is a time that nobody has chosen; 0 may mean something.
+const unset = time.Duration(-1)
+
+// settle fills in what depends on what is forwarded.
+func (l *limits) settle(s *section, datagrams bool) {
+	handshake, idle := wrap.DefaultHandshakeTimeout, time.Duration(0)
+	if datagrams {
+		handshake, idle = defaultDTLSHandshake, defaultIdle
+	}
+	if l.handshake == 0 {
+		l.handshake = handshake
+	}
+	if l.idle == unset {
+		l.idle = idle
+	}
+	if datagrams && l.idle == 0 {
+		s.wrong("idle_timeout", "is 0, never, but UDP does not tell when a client has gone; write how long to wait: \"5m\"")
+	}
 }
 
 type logging struct {
@@ -109,8 +131,7 @@ func (r *reader) config(s *section) *config {
 	l := s.table("limits")
 	cfg.maxConnections = readMaxConnections(l)
 	cfg.drain = l.duration("drain_timeout", defaultDrain, 0)
-	def := limits{handshake: wrap.DefaultHandshakeTimeout, connect: defaultConnect, buffer: defaultBuffer}
-	common := readLimits(l, def)
+	common := readLimits(l, limits{connect: defaultConnect, idle: unset, buffer: defaultBuffer})
 	l.done()
 	for _, f := range s.tables("forward") {
 		cfg.forwards = append(cfg.forwards, r.forward(f, common))
@@ -163,17 +184,15 @@ func (r *reader) forward(s *section, common limits) *forward {
 		s.wrong("name", `is missing; write: name = "web"`)
 	}
 	r.once(r.names, f.name, s.at("name"), "the name is taken")
+	f.accept = r.acceptSide(s.table("accept"))
+	f.connect = r.connectSide(s.table("connect"))
+	r.compareSides(f)
 	l := s.table("limits")
 	f.limits = readLimits(l, common)
 	f.limits.maxConnections = l.count("max_connections", 0)
+	f.limits.settle(l, f.datagrams())
 	l.done()
-	f.accept = r.acceptSide(s.table("accept"))
-	f.connect = r.connectSide(s.table("connect"))
 	f.greetPlainSide()
-	if f.accept.tls == nil && f.connect.tls == nil {
-		s.doc.problems.warn(f.accept.at,
-			"neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
-	}
 	for _, cfg := range []*wrap.Config{f.accept.tls, f.connect.tls} {
 		if cfg != nil {
 			cfg.HandshakeTimeout = f.limits.handshake
@@ -181,6 +200,38 @@ func (r *reader) forward(s *section, common limits) *forward {
 	}
 	s.done()
 	return f
+}
+
+// datagrams reports whether f forwards datagrams, and not streams.
+func (f *forward) datagrams() bool { return f.accept.datagrams() }
+
+func (l *listenSide) datagrams() bool { return l.address.isUDP() || l.dtls != nil }
+
+func (d *dialSide) datagrams() bool { return d.overUDP() || d.dtls != nil }
+
+func (d *dialSide) overUDP() bool { return len(d.addresses) > 0 && d.addresses[0].isUDP() }
+
+// compareSides reports what the two sides cannot have together.
+func (r *reader) compareSides(f *forward) {
+	in, out := &f.accept, &f.connect
+	if in.address.network == "" || len(out.addresses) == 0 {
+		return
+	}
+	switch {
+	case in.datagrams() && !out.datagrams():
+		r.doc.problems.add(out.at, "is a stream, and what is accepted are datagrams; write udp:HOST:PORT, or give this side "+
+			"dtls = true and a codec, for DTLS over a stream")
+	case !in.datagrams() && out.datagrams():
+		r.doc.problems.add(out.at, "takes datagrams, and what is accepted is a stream, which has none; let the other side "+
+			"accept udp:HOST:PORT")
+	case in.datagrams() && out.dtls == nil && len(out.addresses) > 1:
+		r.doc.problems.add(out.at, "has several addresses, but plain UDP does not tell which of them answers; write one")
+	case in.datagrams() && in.dtls == nil && out.dtls == nil:
+		r.doc.problems.warn(in.at, "neither side has DTLS: all is forwarded in clear; give one of them dtls or a codec")
+	case !in.datagrams() && in.tls == nil && out.tls == nil:
+		r.doc.problems.warn(in.at,
+			"neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
+	}
 }
 
 // once reports a key that an earlier forward has taken.
@@ -211,8 +262,12 @@ func (r *reader) acceptSide(s *section) (side listenSide) {
 	if s.has("mode") && side.address.network != "" && !side.address.isUnix() {
 		s.wrong("mode", "is for Unix sockets; take it out")
 	}
-	side.tls, side.fault = readServerTLS(s)
-	side.preambles = readPreambles(s, side.tls != nil)
+	if side.address.isUDP() || s.yes("dtls") {
+		side.dtls, side.fault = readServerDTLS(s, !side.address.isUDP())
+	} else {
+		side.tls, side.fault = readServerTLS(s)
+		side.preambles = readPreambles(s, side.tls != nil)
+	}
 	s.done()
 	return side
 }
@@ -234,8 +289,24 @@ func (r *reader) connectSide(s *section) (side dialSide) {
 	} else if list, ok := s.values["address"].([]any); ok && len(list) == 0 {
 		s.wrong("address", "is an empty list; %s", example)
 	}
-	side.tls, side.fault = readClientTLS(s, side.addresses)
-	side.preambles = readPreambles(s, side.tls != nil)
+	side.addresses = ofOneKind(s, side.addresses)
+	if side.overUDP() || s.yes("dtls") {
+		side.dtls, side.fault = readClientDTLS(s, side.addresses, !side.overUDP())
+	} else {
+		side.tls, side.fault = readClientTLS(s, side.addresses)
+		side.preambles = readPreambles(s, side.tls != nil)
+	}
 	s.done()
 	return side
+}
+
+// ofOneKind reports addresses that one side cannot have together, and returns only the first then.
+func ofOneKind(s *section, list []address) []address {
+	for _, a := range list {
+		if a.isUDP() != list[0].isUDP() {
+			s.wrong("address", "%v and %v: one is UDP and the other a stream; make a forward for each", list[0], a)
+			return list[:1]
+		}
+	}
+	return list
 }

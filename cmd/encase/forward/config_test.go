@@ -40,10 +40,13 @@ func folder(t *testing.T) {
 	write("broken", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), 0o600)
 	write("encrypted", string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})), 0o600)
 	write("open.key", read("long.key"), 0o640)
+	write("keys", "# two\nAlice:"+strings.Repeat("ab", 16)+"\n\nBob:"+strings.Repeat("cd", 16)+"\n", 0o600)
+	write("open.keys", read("keys"), 0o640)
+	write("bad.keys", "# two\nAlice:abab\nBob:verysecret\n", 0o600)
 	write("both.pem", read("long.crt")+read("long.key"), 0o600)
 	write("openboth.pem", read("long.crt")+read("long.key"), 0o644)
-	for name := range map[string]bool{"open.key": true, "openboth.pem": true} { // whatever the umask
-		if err := os.Chmod(name, map[string]os.FileMode{"open.key": 0o640, "openboth.pem": 0o644}[name]); err != nil {
+	for name, mode := range map[string]os.FileMode{"open.key": 0o640, "open.keys": 0o640, "openboth.pem": 0o644} {
+		if err := os.Chmod(name, mode); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 	}

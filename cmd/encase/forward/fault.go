@@ -10,17 +10,23 @@ import (
 	"syscall"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/cmd/encase/datagrams"
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/datagram"
 )
 
 // faults holds what is needed to say what to do about an error of one wrapped side: how its user writes the keys, with
 // the values that matter.
 type faults struct {
 	role                       frame.Role
+	dtls                       bool   // with datagrams
+	psk                        string // of DTLS
+	hasKey                     bool   // there are pre-shared keys
 	ca, cert, codec            string
 	serverName, nameKey        string
 	clientAuth, versions, alpn string
+	ciphers                    string
 }
 
 // inHandshake says where to look after a handshake that failed; empty if there is nothing to do.
@@ -28,11 +34,26 @@ func (f *faults) inHandshake(err error) string {
 	var alert *bio.AlertError
 	silent := errors.Is(err, bio.ErrTruncated) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, syscall.ECONNRESET)
-	if silent && !errors.As(err, &alert) {
+	switch {
+	case errors.As(err, &alert) || !silent:
+	case f.dtls && f.role == frame.Client:
+		return "nobody answers, or not with what is of use: is the server up, the address right, and does it have the same " +
+			f.codec + f.orKey() + "?"
+	case f.dtls:
+		return "the client does not go on; does it have the same " + f.codec + f.orKey() + "?"
+	default:
 		return "the peer went away or waits for something else; unless it was a probe, see whether both ends have " +
 			"the same " + f.codec
 	}
 	return f.remedy(err)
+}
+
+// orKey names the pre-shared keys, if there are some: who has another often just does not answer.
+func (f *faults) orKey() string {
+	if f.psk == "" || !f.hasKey {
+		return ""
+	}
+	return " and the same key, see " + f.psk
 }
 
 // inPreamble says where to look after a preamble that failed.
@@ -55,6 +76,11 @@ func (f *faults) remedy(err error) string {
 		return "the peer does not speak TLS in this framing; both ends need the same " + f.codec
 	case errors.As(err, &alert) && !alert.Sent:
 		return f.refused(alert.Alert)
+	case f.hasKey && (errors.Is(err, datagrams.ErrUnknownIdentity) || errors.As(err, &alert)):
+		return "the two ends have no identity with the same key, or no cipher in common; see " + f.psk + " and " + f.ciphers
+	case errors.As(err, &alert) && f.dtls:
+		return "the two ends have no certificate, cipher or protocol in common; see " + f.cert + ", " + f.ciphers + " and " +
+			f.alpn
 	case errors.As(err, &alert) && f.role == frame.Server:
 		return "the client and this end have no certificate, version, cipher or protocol in common; see " + f.clientAuth +
 			", " + f.ca + ", " + f.versions + " and " + f.alpn
@@ -93,6 +119,7 @@ func (f *faults) certificate(err error) string {
 
 // Alerts of https://www.rfc-editor.org/rfc/rfc8446#section-6 that have a remedy at this end.
 const (
+	alertBadRecord           tls.AlertError = 20
 	alertHandshakeFailure    tls.AlertError = 40
 	alertBadCertificate      tls.AlertError = 42
 	alertUnsupportedCert     tls.AlertError = 43
@@ -100,8 +127,10 @@ const (
 	alertCertificateUnknown  tls.AlertError = 46
 	alertUnknownCA           tls.AlertError = 48
 	alertAccessDenied        tls.AlertError = 49
+	alertDecryptError        tls.AlertError = 51
 	alertProtocolVersion     tls.AlertError = 70
 	alertUnrecognizedName    tls.AlertError = 112
+	alertUnknownIdentity     tls.AlertError = 115
 	alertCertificateRequired tls.AlertError = 116
 	alertNoProtocol          tls.AlertError = 120
 )
@@ -109,6 +138,8 @@ const (
 // refused says what to do if the peer refuses this end.
 func (f *faults) refused(code tls.AlertError) string {
 	switch code {
+	case alertBadRecord, alertDecryptError, alertUnknownIdentity:
+		return "the peer has another key for this identity, or none; see " + f.psk
 	case alertUnknownCA, alertBadCertificate, alertUnsupportedCert, alertCertificateUnknown, alertAccessDenied:
 		return "the peer does not accept the certificate of this end, " + f.cert +
 			"; compare it with the authorities that the peer trusts"
@@ -116,7 +147,12 @@ func (f *faults) refused(code tls.AlertError) string {
 		return "the certificate of this end has expired for the peer; renew " + f.cert + ", and compare the clocks"
 	case alertCertificateRequired:
 		return "the peer wants a certificate of this end; set " + f.cert
-	case alertProtocolVersion, alertHandshakeFailure:
+	case alertHandshakeFailure:
+		if f.dtls {
+			return "no cipher in common, or the peer has no key for this identity; see " + f.ciphers + " and " + f.psk
+		}
+		return "no version or cipher in common; see " + f.versions
+	case alertProtocolVersion:
 		return "no version or cipher in common; see " + f.versions
 	case alertNoProtocol:
 		return "no application protocol in common; see " + f.alpn
@@ -138,6 +174,10 @@ func reason(err error) string {
 		return "idle"
 	case errors.Is(err, errGone):
 		return "gone"
+	case errors.Is(err, datagram.ErrPeerSilent):
+		return "silent"
+	case errors.Is(err, datagram.ErrReplaced):
+		return "replaced"
 	case errors.Is(err, errDrained):
 		return "drained"
 	case errors.Is(err, bio.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

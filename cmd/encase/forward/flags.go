@@ -22,15 +22,15 @@ type plainFlag struct{ name, path, help string }
 
 var plainFlags = []plainFlag{
 	{"accept-mode", "forward[0].accept.mode", "`PERMISSIONS` of a Unix socket that is listened on (default 0600)"},
-	{"accept-codec", "forward[0].accept.codec", "what is accepted is TLS in this `CODEC`; encase codec list shows them"},
-	{"connect-codec", "forward[0].connect.codec", "what is connected is TLS in this `CODEC`"},
+	{"accept-codec", "forward[0].accept.codec", "what is accepted is TLS, or DTLS, in this `CODEC`; encase codec list shows them"},
+	{"connect-codec", "forward[0].connect.codec", "what is connected is TLS, or DTLS, in this `CODEC`"},
 	{"name", "forward[0].name", "`NAME` in the log (default forward)"},
 	{"max-connections", "limits.max_connections",
 		"`NUMBER` of connections at a time; what exceeds it is closed at once (default 10000, or fewer if files are)"},
-	{"handshake-timeout", "limits.handshake_timeout", "`TIME` for the preambles, and again for the handshake (default 15s)"},
+	{"handshake-timeout", "limits.handshake_timeout", "`TIME` for the preambles, and again for the handshake (default 15s, with datagrams 30s)"},
 	{"connect-timeout", "limits.connect_timeout", "`TIME` to reach an address (default 10s)"},
 	{"idle-timeout", "limits.idle_timeout",
-		"`TIME` without a byte either way after which a connection is cut (default 0s, never)"},
+		"`TIME` without a byte either way after which a connection is cut (default 0s, never; with datagrams 60s)"},
 	{"drain-timeout", "limits.drain_timeout", "`TIME` that connections have to end after SIGTERM (default 30s)"},
 	{"buffer", "limits.buffer", "`SIZE` of what is moved at a time (default 256KiB)"},
 	{"log-level", "log.level", "`LEVEL`: debug, info, warn, error (default info)"},
@@ -44,10 +44,12 @@ func addFlags(c *cobra.Command) {
 	f.StringP("config", "c", "", "TOML `FILE` with any number of forwards, in place of the flags below")
 	f.Bool("check", false, "tell what is wrong with the configuration, and end")
 	f.BoolP("verbose", "v", false, "the same as --log-level debug")
-	f.String("accept", "", "`ADDRESS` to listen on: HOST:PORT, :PORT, unix:PATH")
-	f.StringArray("connect", nil, "`ADDRESS` to connect to: HOST:PORT, unix:PATH; several are tried in order")
+	f.String("accept", "", "`ADDRESS` to listen on: HOST:PORT, :PORT, udp:HOST:PORT, unix:PATH")
+	f.StringArray("connect", nil, "`ADDRESS` to connect to: HOST:PORT, udp:HOST:PORT, unix:PATH; several are tried in order")
 	f.Bool("accept-tls", false, "what is accepted is TLS")
 	f.Bool("connect-tls", false, "what is connected is TLS")
+	f.Bool("accept-dtls", false, "what is accepted is DTLS")
+	f.Bool("connect-dtls", false, "what is connected is DTLS")
 	for _, p := range plainFlags {
 		f.String(p.name, "", p.help)
 	}
@@ -58,21 +60,24 @@ func addFlags(c *cobra.Command) {
 	f.StringArray("preamble", nil, "`DIALOGUE` before TLS, such as postgres, smtp, connect:HOST:PORT, proxy; several "+
 		"follow each other; encase preamble list shows them")
 	for _, key := range tlsKeys {
-		addTLSFlag(f, key.name, key.list, key.help, false)
+		addTLSFlag(f, key.name, key, false)
 		for role, side := range sides {
 			if key.role[role] {
-				addTLSFlag(f, side+"_"+key.name, key.list, key.help, true)
+				addTLSFlag(f, side+"_"+key.name, key, true)
 			}
 		}
 	}
 }
 
-func addTLSFlag(f *pflag.FlagSet, key string, list bool, help string, hidden bool) {
-	name := flagName(key)
-	if list {
-		f.StringSlice(name, nil, help)
-	} else {
-		f.String(name, "", help)
+func addTLSFlag(f *pflag.FlagSet, name string, key tlsKey, hidden bool) {
+	name = flagName(name)
+	switch key.kind {
+	case "list":
+		f.StringSlice(name, nil, key.help)
+	case "yes":
+		f.Bool(name, true, key.help)
+	default:
+		f.String(name, "", key.help)
 	}
 	f.Lookup(name).Hidden = hidden
 }
@@ -110,9 +115,8 @@ func flagDocument(f *pflag.FlagSet) *document {
 	list, _ := f.GetStringArray("connect")
 	d.put("forward[0].connect.address", "connect", anys(list))
 	for _, side := range sides {
-		if on, _ := f.GetBool(side + "-tls"); f.Changed(side + "-tls") {
-			d.put("forward[0]."+side+".tls", side+"-tls", on)
-		}
+		d.take("forward[0]."+side+".tls", side+"-tls")
+		d.take("forward[0]."+side+".dtls", side+"-dtls")
 	}
 	for _, p := range plainFlags {
 		d.take(p.path, p.name)
@@ -141,7 +145,7 @@ type flagReader struct {
 	names map[string]string // flags by path
 }
 
-// take puts the value of a flag, if it is set, at path. A number is one where the file has one.
+// take puts the value of a flag, if it is set, at path. It has the type that it has in a file.
 func (d *flagReader) take(path, flag string) {
 	if !d.flags.Changed(flag) {
 		return
@@ -150,14 +154,23 @@ func (d *flagReader) take(path, flag string) {
 		d.put(path, flag, anys(list.GetSlice()))
 		return
 	}
+	if yes, err := d.flags.GetBool(flag); err == nil {
+		d.put(path, flag, yes)
+		return
+	}
 	v := any(text(d.flags, flag))
-	if path == "limits.max_connections" {
+	if isNumber(path) {
 		var n int64
 		if _, err := fmt.Sscanf(v.(string)+"\n", "%d\n", &n); err == nil {
 			v = n
 		}
 	}
 	d.put(path, flag, v)
+}
+
+// isNumber reports whether what stands at path in a file is a number.
+func isNumber(path string) bool {
+	return path == "limits.max_connections" || strings.HasSuffix(path, ".mtu")
 }
 
 // short takes a flag without a side for the side that it can only mean.
@@ -175,7 +188,8 @@ func (d *flagReader) short(key string, roles [2]bool) {
 	at := place{name: "--" + flag}
 	switch len(means) {
 	case 0:
-		d.doc.problems.add(at, "has no effect, neither side carries TLS; add --accept-tls or --connect-tls, or a codec")
+		d.doc.problems.add(at, "has no effect, neither side carries TLS; add --accept-tls or --connect-tls, for datagrams "+
+			"--accept-dtls or --connect-dtls, or a codec")
 	case 1:
 		d.take("forward[0]."+means[0]+"."+key, flag)
 	default:
@@ -184,8 +198,9 @@ func (d *flagReader) short(key string, roles [2]bool) {
 }
 
 func (d *flagReader) wrapped(side string) bool {
-	on, _ := d.flags.GetBool(side + "-tls")
-	return on || d.flags.Changed(side+"-codec")
+	tls, _ := d.flags.GetBool(side + "-tls")
+	dtls, _ := d.flags.GetBool(side + "-dtls")
+	return tls || dtls || d.flags.Changed(side+"-codec")
 }
 
 // put puts v at path, below tables that it makes.

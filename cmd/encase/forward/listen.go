@@ -23,7 +23,45 @@ type listener struct {
 	failing sparseLog
 }
 
-// listen opens an address; mode is for a Unix socket.
+// An entrance is where clients come in.
+type entrance interface {
+	// use makes rt what new clients get.
+	use(rt *route)
+	current() *route
+	// bound returns the address with the port that the system has chosen.
+	bound() string
+	// goesOnWith returns why the entrance cannot serve f as it is.
+	goesOnWith(f *forward) error
+	// retire lets nobody in from now on; soon: the program ends.
+	retire(soon bool)
+	// close gives up an entrance that does not serve yet.
+	close()
+}
+
+// open opens the entrance of a forward.
+func (s *service) openEntrance(f *forward) (entrance, error) {
+	switch {
+	case !f.accept.address.isUDP():
+		return listen(f.accept.address, f.accept.mode)
+	case f.accept.dtls != nil:
+		return listenDTLS(s, f)
+	}
+	return listenPlain(s, f.accept.address)
+}
+
+// serve lets clients in. Streams end by themselves; the socket of datagrams is that of all its clients.
+func (s *service) serve(in entrance) {
+	switch in := in.(type) {
+	case *listener:
+		s.loops.Go(func() { s.accept(in) })
+	case *plainPort:
+		s.sessions.Go(func() { in.serve(s.ctx) })
+	case *dtlsPort:
+		s.sessions.Go(func() { in.serve(s.ctx) })
+	}
+}
+
+// listen opens an address of streams; mode is for a Unix socket.
 func listen(a address, mode fs.FileMode) (*listener, error) {
 	if a.isUnix() && !strings.HasPrefix(a.target, "@") {
 		return listenUnix(a, mode)
@@ -125,4 +163,24 @@ func (l *listener) Close() error {
 		os.Remove(l.address.target)
 	}
 	return l.Listener.Close()
+}
+
+// use makes rt what new connections get.
+func (l *listener) use(rt *route) {
+	l.route.Store(rt)
+	if err := l.chmod(rt.accept.mode); err != nil {
+		rt.log.Warn("permissions", "error", err)
+	}
+}
+
+func (l *listener) current() *route           { return l.route.Load() }
+func (l *listener) goesOnWith(*forward) error { return nil }
+func (l *listener) retire(bool)               { l.Close() }
+func (l *listener) close()                    { l.Close() }
+
+func (l *listener) bound() string {
+	if l.address.isUnix() {
+		return l.address.String()
+	}
+	return l.Addr().String()
 }

@@ -22,7 +22,7 @@ type service struct {
 
 	log       *slog.Logger
 	drain     time.Duration
-	listeners map[string]*listener
+	listeners map[string]entrance
 	gates     map[string]*gate // by the name of the forward; they outlive configurations
 	all       gate
 
@@ -36,7 +36,7 @@ type service struct {
 func newService(load func() (*config, problems), logs io.Writer) *service {
 	s := &service{
 		load: load, logs: logs, log: newLogger(logs, logging{}),
-		listeners: map[string]*listener{}, gates: map[string]*gate{}, stopping: make(chan struct{}),
+		listeners: map[string]entrance{}, gates: map[string]*gate{}, stopping: make(chan struct{}),
 	}
 	s.ctx, s.kill = context.WithCancelCause(context.Background())
 	return s
@@ -101,8 +101,8 @@ func (s *service) apply(cfg *config) error {
 	}
 	for key, l := range s.listeners {
 		if !wanted[key] {
-			s.log.Info("listening no more", "forward", l.route.Load().name, "address", l.address.String())
-			l.Close()
+			s.log.Info("listening no more", "forward", l.current().name, "address", l.bound())
+			l.retire(false)
 			delete(s.listeners, key)
 		}
 	}
@@ -118,48 +118,37 @@ func listenKey(f *forward) string {
 }
 
 // open opens the addresses that nobody listens on yet, all or none.
-func (s *service) open(cfg *config) (opened map[string]*listener, err error) {
-	opened = map[string]*listener{}
+func (s *service) open(cfg *config) (opened map[string]entrance, err error) {
+	opened = map[string]entrance{}
 	for _, f := range cfg.forwards {
 		key := listenKey(f)
-		if s.listeners[key] != nil {
-			continue
+		l := s.listeners[key]
+		if l != nil {
+			err = l.goesOnWith(f)
+		} else if l, err = s.openEntrance(f); err == nil {
+			opened[key] = l
 		}
-		l, err := listen(f.accept.address, f.accept.mode)
 		if err != nil {
 			for _, l := range opened {
-				l.Close()
+				l.close()
 			}
 			return nil, fmt.Errorf("%w (forward %q)", err, f.name)
 		}
-		opened[key] = l
 	}
 	return opened, nil
 }
 
-// install makes f the route of its listener, which is the opened one if there is one.
-func (s *service) install(key string, opened *listener, f *forward) {
+// install makes f the route of its entrance, which is the opened one if there is one.
+func (s *service) install(key string, opened entrance, f *forward) {
 	rt := &route{forward: f, gate: s.gate(f), pool: frame.NewPool(f.limits.buffer), log: s.log.With("forward", f.name)}
 	if opened == nil {
-		l := s.listeners[key]
-		l.route.Store(rt)
-		if err := l.chmod(f.accept.mode); err != nil {
-			rt.log.Warn("permissions", "error", err)
-		}
+		s.listeners[key].use(rt)
 		return
 	}
-	opened.route.Store(rt)
+	opened.use(rt)
 	s.listeners[key] = opened
-	s.loops.Go(func() { s.accept(opened) })
-	rt.log.Info("listening", "address", boundTo(opened))
-}
-
-// boundTo returns the address with the port that the system has chosen.
-func boundTo(l *listener) string {
-	if l.address.isUnix() {
-		return l.address.String()
-	}
-	return l.Addr().String()
+	s.serve(opened)
+	rt.log.Info("listening", "address", opened.bound())
 }
 
 func (s *service) gate(f *forward) *gate {
@@ -176,7 +165,7 @@ func (s *service) gate(f *forward) *gate {
 func (s *service) stop(sig os.Signal, signals <-chan os.Signal) {
 	close(s.stopping)
 	for _, l := range s.listeners {
-		l.Close()
+		l.retire(true)
 	}
 	s.loops.Wait()
 	s.log.Info("stopping", "signal", sig.String(), "connections", s.all.inside.Load(), "drain_timeout", s.drain.String())

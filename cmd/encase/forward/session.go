@@ -35,6 +35,10 @@ var errDrained = errors.New("forward: the program ends")
 // serve forwards one accepted connection, which it takes over, and logs its end. ctx ends it at once; its cause says
 // why.
 func (rt *route) serve(ctx context.Context, accepted net.Conn) {
+	if rt.accept.dtls != nil {
+		rt.serveDatagrams(ctx, accepted)
+		return
+	}
 	s := &session{route: rt, peer: accepted.RemoteAddr(), began: time.Now(), relay: relay{pool: rt.pool}}
 	s.origin = origin{accepted.RemoteAddr(), accepted.LocalAddr()}
 	c, err := newEnd(client, accepted, rt.accept.tls)

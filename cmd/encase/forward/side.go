@@ -63,8 +63,9 @@ func (r *sideReader) common() *wrap.Config {
 	r.tls.MinVersion, r.tls.MaxVersion = r.version("min_version"), r.version("max_version")
 	r.tls.CipherSuites = r.ciphers("ciphers")
 	r.rules.pins = r.pins("pins")
+	r.refuseDatagramKeys(wrapped)
 	if !wrapped {
-		r.refuseTLSKeys()
+		r.refuseWrappedKeys("TLS", "tls")
 		return nil
 	}
 	r.identity(&r.tls, r.role)
@@ -74,37 +75,63 @@ func (r *sideReader) common() *wrap.Config {
 	return &wrap.Config{TLS: &r.tls, Codec: r.maker(codec)}
 }
 
-// refuseTLSKeys reports keys without effect: whoever writes one of them believes that the side is protected.
-func (r *sideReader) refuseTLSKeys() {
-	for _, key := range tlsKeys {
-		if key.role[r.role] && r.has(key.name) {
-			r.wrong(key.name, "has no effect, this side is plain; set %s for plain TLS, or %s for TLS in a protocol",
-				r.name("tls"), r.name("codec"))
+// refuseWrappedKeys reports keys without effect: whoever writes one of them believes that the side is protected.
+func (r *sideReader) refuseWrappedKeys(what, key string) {
+	for _, k := range tlsKeys {
+		if k.role[r.role] && (k.only == "" || k.only == key) && r.has(k.name) {
+			r.wrong(k.name, "has no effect, this side is plain; set %s for plain %s, or %s for %[2]s in a protocol",
+				r.name(key), what, r.name("codec"))
 		}
 	}
 }
 
-// tlsKeys are the keys that only a wrapped side has, and which roles have them.
-var tlsKeys = []struct {
-	name string
-	role [2]bool
-	list bool // may have several values
-	help string
-}{
-	{"cert", both, false, "certificate chain, a PEM `FILE`; the key may be in it"},
-	{"key", both, false, "private key, a PEM `FILE` that only its owner may read"},
-	{"ca", both, false, "authorities whose certificates are accepted, a PEM `FILE` (client: else those of the system)"},
-	{"server_name", [2]bool{frame.Client: true}, false,
-		"`NAME` in the server's certificate (else the host that is connected to)"},
-	{"client_auth", [2]bool{frame.Server: true}, false,
-		"whether clients need a certificate: `HOW` is none, request (verified if there is one), require (default none)"},
-	{"client_names", [2]bool{frame.Server: true}, true, "accept only certificates for one of these `NAMES`"},
-	{"pins", both, true, "accept only these public keys, `SHA256` in hexadecimal, besides all other checks"},
-	{"alpn", both, true, "application `PROTOCOLS`, most wanted first, such as h2,http/1.1"},
-	{"min_version", both, false, "least `VERSION` of TLS: 1.2 or 1.3 (default 1.2)"},
-	{"max_version", both, false, "highest `VERSION` of TLS (default 1.3)"},
-	{"ciphers", both, true, "cipher `SUITES` for TLS 1.2"},
+// refuseDatagramKeys reports keys that only DTLS has.
+func (r *sideReader) refuseDatagramKeys(wrapped bool) {
+	r.has("dtls") // false, or another would read this side
+	for _, k := range tlsKeys {
+		if !k.role[r.role] || k.only != "dtls" || !r.has(k.name) {
+			continue
+		}
+		if wrapped {
+			r.wrong(k.name, "is for DTLS, this side has TLS; take it out, or set %s", r.name("dtls"))
+		} else {
+			r.wrong(k.name, "is for DTLS, this side is a plain stream; take it out, or set %s", r.name("dtls"))
+		}
+	}
 }
+
+// A tlsKey is a key that only a wrapped side has.
+type tlsKey struct {
+	name string
+	role [2]bool // which roles have it
+	only string  // "tls" or "dtls"; empty: both
+	kind string  // "", "list" of several values, "number", or "yes" for true and false
+	help string
+}
+
+var tlsKeys = []tlsKey{
+	{"cert", both, "", "", "certificate chain, a PEM `FILE`; the key may be in it"},
+	{"key", both, "", "", "private key, a PEM `FILE` that only its owner may read"},
+	{"ca", both, "", "",
+		"authorities whose certificates are accepted, a PEM `FILE` (client: else those of the system)"},
+	{"server_name", onlyClient, "", "", "`NAME` in the server's certificate (else the host that is connected to)"},
+	{"client_auth", onlyServer, "", "",
+		"whether clients need a certificate: `HOW` is none, request (verified if there is one), require (default none)"},
+	{"client_names", onlyServer, "", "list", "accept only certificates for one of these `NAMES`"},
+	{"pins", both, "", "list", "accept only these public keys, `SHA256` in hexadecimal, besides all other checks"},
+	{"alpn", both, "", "list", "application `PROTOCOLS`, most wanted first, such as h2,http/1.1"},
+	{"min_version", both, "tls", "", "least `VERSION` of TLS: 1.2 or 1.3 (default 1.2)"},
+	{"max_version", both, "tls", "", "highest `VERSION` of TLS (default 1.3)"},
+	{"ciphers", both, "", "list", "cipher `SUITES` for TLS 1.2 and DTLS"},
+	{"psk_file", both, "dtls", "", "DTLS with pre-shared keys: a `FILE` of lines identity:key, the key in hexadecimal"},
+	{"psk_identity", onlyClient, "dtls", "", "whose key to use, if the file has several: `IDENTITY`"},
+	{"mtu", both, "dtls", "number", "longest datagram to send, `BYTES` without the headers of UDP and IP (default 1200)"},
+	{"connection_ids", both, "dtls", "yes", "let clients of DTLS change their address (default true)"},
+	{"answer_timeout", onlyClient, "dtls", "",
+		"`TIME` without an answer after which a server of DTLS is greeted anew (default 30s; 0s is never)"},
+}
+
+var onlyClient, onlyServer = [2]bool{frame.Client: true}, [2]bool{frame.Server: true}
 
 var both = [2]bool{true, true}
 
@@ -124,7 +151,8 @@ func (r *sideReader) maker(spec string) frame.Maker {
 		return nil
 	}
 	if _, delimits := m.(frame.Delimiter); !delimits && !frame.IsRaw(m) {
-		r.wrong("codec", "%q needs datagrams, a forward has streams; see: encase codec list", spec)
+		r.wrong("codec", "%q needs datagrams, this side is a stream; connect to udp:HOST:PORT, or see: encase codec list",
+			spec)
 	}
 	return mk
 }
@@ -216,6 +244,7 @@ func (r *sideReader) faults() faults {
 		return faults{}
 	}
 	return faults{
+		psk: named("psk_file"), hasKey: r.has("psk_file"), ciphers: r.name("ciphers"),
 		role: r.role, ca: named("ca"), cert: named("cert"), codec: named("codec"),
 		serverName: r.tls.ServerName, nameKey: r.name("server_name"),
 		clientAuth: r.name("client_auth"), versions: r.name("min_version"), alpn: r.name("alpn"),

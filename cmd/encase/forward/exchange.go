@@ -1,0 +1,298 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/datagram"
+)
+
+// An exchange is what one client and its server send each other in datagrams. It has a socket, or a connection, of its
+// own to the server.
+//
+//	whoever receives from the client ─▶ way ─▶ outlet to the server
+//	   outlet to the client ◀─ way ◀─ whoever receives from the server
+//
+// It begins with the first datagram of a plain client, or when the handshake of one with DTLS is done, and ends when
+// nothing has come either way for the idle timeout, or a DTLS connection of it has ended.
+type exchange struct {
+	*route
+	peer   net.Addr
+	began  time.Time
+	ctx    context.Context // ends with the exchange
+	cancel context.CancelFunc
+	done   chan struct{} // closed when all is over
+	ended  func(failed bool)
+
+	ways  [2]way // by who sends
+	front outlet
+	conns [2]*datagram.Conn // by party; nil: plain, or not there yet
+
+	mu     sync.Mutex // guards the rest, and conns[server]
+	target address
+	back   outlet // nil: there is none yet
+	over   bool
+	quiet  time.Duration // after which it has ended
+	timer  *time.Timer
+	seen   int64 // messages until the timer was set
+	since  time.Time
+}
+
+// errOver says that the exchange was over before the server answered.
+var errOver = errors.New("forward: the client has gone")
+
+// newExchange returns an exchange that takes what its client sends and does nothing with it until start. ended, if not
+// nil, is called once when it has ended; failed says that the server could not be reached.
+func newExchange(rt *route, peer net.Addr, ended func(failed bool)) *exchange {
+	x := &exchange{route: rt, peer: peer, began: time.Now(), quiet: rt.limits.idle, done: make(chan struct{}), ended: ended}
+	x.since = x.began
+	x.ctx, x.cancel = context.WithCancel(context.Background())
+	for i := range x.ways {
+		x.ways[i].limit = rt.limits.buffer
+	}
+	return x
+}
+
+// start connects to the server and lets datagrams pass. front leads to the client; conn is its connection, nil if it is
+// plain.
+func (x *exchange) start(front outlet, conn *datagram.Conn) {
+	x.mu.Lock()
+	if x.over {
+		x.mu.Unlock()
+		go front.close()
+		return
+	}
+	x.front, x.conns[client] = front, conn
+	x.timer = time.AfterFunc(x.quiet, x.look)
+	x.mu.Unlock()
+	x.ways[server].open(front)
+	go x.run()
+}
+
+// take takes what a party has sent; data stays the caller's.
+func (x *exchange) take(from party, data []byte, segment int) { x.ways[from].push(data, segment) }
+
+// run reaches the server, receives from it, and ends the exchange when that has ended.
+func (x *exchange) run() {
+	receive, err := x.reach()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.log.Debug("connected", "peer", peerText(x.peer), "target", x.target.String())
+	x.end(server, receive())
+}
+
+// reach connects to the first address that answers. receive returns when nothing more comes.
+func (x *exchange) reach() (receive func() error, err error) {
+	var all error
+	for _, a := range x.connect.addresses {
+		x.mu.Lock()
+		x.target = a
+		x.mu.Unlock()
+		var back outlet
+		var conn *datagram.Conn
+		if back, conn, receive, err = x.dial(a); err == nil {
+			return receive, x.enter(back, conn)
+		}
+		if x.ctx.Err() != nil {
+			return nil, errOver
+		}
+		all = errors.Join(all, err)
+	}
+	return nil, all
+}
+
+// enter lets datagrams go to the server.
+func (x *exchange) enter(back outlet, conn *datagram.Conn) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		go back.close()
+		return errOver
+	}
+	x.back, x.conns[server] = back, conn
+	x.ways[client].open(back)
+	return nil
+}
+
+func (x *exchange) dial(a address) (outlet, *datagram.Conn, func() error, error) {
+	if x.connect.dtls == nil {
+		return x.dialPlain(a)
+	}
+	conn, err := x.dialDTLS(a)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return dtlsOutlet{conn}, conn, func() error { return untilEnd(conn) }, nil
+}
+
+// dialPlain connects a socket to a server of plain UDP. Nothing is sent.
+func (x *exchange) dialPlain(a address) (outlet, *datagram.Conn, func() error, error) {
+	c, err := (&net.Dialer{Timeout: x.limits.connect}).DialContext(x.ctx, a.network, a.target)
+	if err != nil {
+		return nil, nil, nil, &stageError{"connect", "is the address right?", err}
+	}
+	in, err := newPlainInlet(c.(*net.UDPConn))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	receive := func() error {
+		in.receive(func(data []byte, segment int) { x.take(server, data, segment) })
+		return nil
+	}
+	return &plainOutlet{sock: in.sock, own: true}, nil, receive, nil
+}
+
+// dialDTLS connects to a server and shakes hands.
+func (x *exchange) dialDTLS(a address) (conn *datagram.Conn, err error) {
+	side := x.connect
+	cfg := side.dtls.config(frame.Client, x.limits.handshake)
+	cfg.Handler = func(_ *datagram.Conn, message []byte) { x.take(server, message, 0) }
+	if a.isUDP() {
+		conn, err = datagram.Dial(x.ctx, a.network, a.target, cfg)
+	} else {
+		conn, err = x.dialStream(a, cfg)
+	}
+	if err != nil {
+		return nil, &stageError{"handshake with the server", side.fault.inHandshake(err), err}
+	}
+	return conn, nil
+}
+
+// dialStream connects to a server of DTLS over a stream.
+func (x *exchange) dialStream(a address, cfg *datagram.Config) (*datagram.Conn, error) {
+	c, err := (&net.Dialer{Timeout: x.limits.connect}).DialContext(x.ctx, a.network, a.target)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := datagram.Client(wrap.Stream(c), cfg)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if err := conn.HandshakeContext(x.ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// untilEnd waits until a connection ends whose messages go to a Handler, and returns why.
+func untilEnd(conn *datagram.Conn) error {
+	for {
+		if _, err := conn.Read(nil); err != nil {
+			return err
+		}
+	}
+}
+
+// look ends an exchange over which nothing has come for too long.
+func (x *exchange) look() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
+	now, seen := time.Now(), x.ways[client].messages.Load()+x.ways[server].messages.Load()
+	if seen != x.seen {
+		x.seen, x.since = seen, now
+	}
+	if rest := x.quiet - now.Sub(x.since); rest > 0 {
+		x.timer.Reset(min(rest, max(x.quiet/4, time.Millisecond)))
+		return
+	}
+	go x.end(self, errIdle)
+}
+
+// hasten lets an exchange end when nothing has come for the time quiet, if that is less than it would wait.
+func (x *exchange) hasten(quiet time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.quiet = min(x.quiet, quiet)
+	if x.timer != nil && !x.over {
+		x.timer.Reset(0)
+	}
+}
+
+// fail ends an exchange whose server cannot be reached.
+func (x *exchange) fail(err error) {
+	if x.finish() {
+		x.logFailure(err)
+		x.close(true)
+	}
+}
+
+// end ends the exchange, and logs who has ended it and why. io.EOF, and nil, are an end in order.
+func (x *exchange) end(by party, err error) {
+	if !x.finish() {
+		return
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	x.logEnd(by, err)
+	x.close(false)
+}
+
+// finish reports whether the exchange goes on; from now on it does not.
+func (x *exchange) finish() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return false
+	}
+	x.over = true
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	return true
+}
+
+// close lets go of both ends. What is on its way to them may still leave.
+func (x *exchange) close(failed bool) {
+	x.cancel()
+	for i := range x.ways {
+		x.ways[i].end()
+	}
+	if x.back != nil {
+		x.back.close()
+	}
+	if x.front != nil {
+		x.front.close()
+	}
+	if x.ended != nil {
+		x.ended(failed)
+	}
+	close(x.done)
+}
+
+// serveDatagrams forwards the datagrams of DTLS over an accepted stream, which it takes over, and logs its end. ctx ends
+// it at once; its cause says why.
+func (rt *route) serveDatagrams(ctx context.Context, accepted net.Conn) {
+	x := newExchange(rt, accepted.RemoteAddr(), nil)
+	stop := context.AfterFunc(ctx, func() { x.end(self, context.Cause(ctx)) })
+	defer stop()
+	cfg := rt.accept.dtls.config(frame.Server, rt.limits.handshake)
+	cfg.Handler = func(_ *datagram.Conn, message []byte) { x.take(client, message, 0) }
+	conn, err := datagram.Server(wrap.Stream(accepted), cfg)
+	if err != nil {
+		accepted.Close()
+	} else if err = conn.HandshakeContext(x.ctx); err != nil {
+		conn.Close()
+	}
+	if err != nil {
+		x.fail(&stageError{"handshake with the client", rt.accept.fault.inHandshake(err), err})
+		return
+	}
+	x.log.Debug("accepted", "peer", peerText(x.peer))
+	x.start(dtlsOutlet{conn}, conn)
+	x.end(client, untilEnd(conn))
+	<-x.done
+}
