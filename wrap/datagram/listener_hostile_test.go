@@ -2,6 +2,8 @@ package datagram
 
 import (
 	"bytes"
+	"crypto/x509"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -50,24 +52,75 @@ func TestListenerHalfOpenIsNotEndedByOthers(t *testing.T) {
 	}
 }
 
-// TestListenerEvicts has room for two handshakes, which strangers take who never return a cookie: an honest client gets
-// the place of one.
+// TestListenerEvicts has room for one handshake, which a stranger takes who never returns a cookie: an honest client
+// gets the place.
 func TestListenerEvicts(t *testing.T) {
 	client, server := configs(t, "")
 	limits := anybody
-	limits.HalfOpen, limits.CookieTime, limits.UnprovenTimeout = 2, 200*time.Millisecond, time.Second
+	limits.HalfOpen, limits.CookieTime, limits.UnprovenTimeout = 1, 200*time.Millisecond, time.Hour
 	l := listen(t, server, ListenOptions{Limits: limits})
-	hello := firstHello(t, client)
-	for range 2 {
-		udpTo(t, l).Write(hello)
-	}
-	eventually(t, "all is full", func() bool { return l.Stats().Admission.HalfOpen == 2 || l.Stats().Admission.UnderLoad })
+	udpTo(t, l).Write(firstHello(t, client))
+	eventually(t, "all is full", func() bool { return l.Stats().Admission.HalfOpen == 1 })
 	start := time.Now()
 	dial(t, l, client)
 	t.Logf("after %v: %+v", time.Since(start), l.Stats().Admission)
-	eventually(t, "the strangers are gone", func() bool { s := l.Stats(); return s.Peers == 1 && s.Admission.HalfOpen == 0 })
-	if l.Stats().Admission.Counts[admission.Evicted] == 0 {
-		t.Error("nobody was evicted")
+	eventually(t, "the stranger is gone", func() bool { return l.Stats().Peers == 1 })
+	if s := l.Stats().Admission; s.Counts[admission.Evicted] != 1 || s.HalfOpen != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestListenerSlowHandshake has a client that returns its cookie and then nothing for longer than others may take to
+// return theirs: it is not evicted.
+func TestListenerSlowHandshake(t *testing.T) {
+	client, server := configs(t, "")
+	server.Handler = echo
+	limits := anybody
+	limits.UnprovenTimeout = 200 * time.Millisecond
+	l := listen(t, server, ListenOptions{Limits: limits})
+	sock := udpTo(t, l)
+	start := time.Now()
+	c, err := Client(wrap.Datagram(muffled{written{sock}, func(p []byte) bool {
+		_, hello := admission.ParseHello(p)
+		return hello || time.Since(start) > 700*time.Millisecond
+	}}, sock.RemoteAddr(), 0), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go c.Handshake()
+	eventually(t, "it is proven", func() bool { s := l.Stats().Admission; return s.HalfOpen == 1 && s.Unproven == 0 })
+	mustEcho(t, c, "slow but honest")
+	if s := l.Stats(); s.Admission.Counts[admission.Admitted] != 1 || s.Admission.Counts[admission.Evicted] != 0 {
+		t.Errorf("%+v", s.Admission)
+	}
+}
+
+// muffled loses what may not pass.
+type muffled struct {
+	net.PacketConn
+	pass func(p []byte) bool
+}
+
+func (m muffled) WriteTo(p []byte, to net.Addr) (int, error) {
+	if !m.pass(p) {
+		return len(p), nil
+	}
+	return m.PacketConn.WriteTo(p, to)
+}
+
+// TestListenerFailedHandshake has a client that does not trust the server: nothing is left of it.
+func TestListenerFailedHandshake(t *testing.T) {
+	client, server := configs(t, "")
+	client.TLS.RootCAs = x509.NewCertPool()
+	l := listen(t, server, ListenOptions{})
+	if c, err := tryDial(l, client, 5*time.Second); err == nil {
+		c.Close()
+		t.Fatal("it is trusted")
+	}
+	eventually(t, "it is counted", func() bool { s := l.Stats(); return s.Failed == 1 && s.Peers == 0 })
+	if s := l.Stats(); s.Admission.HalfOpen != 0 || s.Opened != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -136,6 +189,64 @@ func TestMoveDisplaces(t *testing.T) {
 	if s.move(mover, at(9)); s.byAddr[at(9)] != nil {
 		t.Error("who is gone has moved")
 	}
+}
+
+// TestDemux looks into datagrams: what is of the peer, and what shares the port with it.
+func TestDemux(t *testing.T) {
+	dtls, stun := append([]byte{23, 0xfe, 0xfd}, noise(17, 1)...), append([]byte{0, 1}, noise(18, 2)...)
+	framed := func(p []byte) []byte { return append([]byte{0, byte(len(p))}, p...) }
+	for _, c := range []struct {
+		name, codec string
+		data        []byte
+		segment     int
+		records     []byte
+		ok          bool
+	}{
+		{"a record", "", dtls, 0, dtls, true},
+		{"two records", "", append(bytes.Clone(dtls), dtls...), 20, dtls, true},
+		{"STUN", "", stun, 0, nil, false},
+		{"STUN behind a record", "", append(bytes.Clone(dtls), stun...), 20, nil, false},
+		{"nothing", "", nil, 0, nil, false},
+		{"a frame", "length:16be", framed(dtls), 0, dtls, true},
+		{"an empty frame", "length:16be", framed(nil), 0, nil, true},
+		{"no frame", "length:16be", dtls, 0, nil, false},
+		{"STUN in a frame", "length:16be", framed(stun), 0, nil, false},
+		{"ChannelData", "channeldata:udp", append([]byte{0x40, 0, 0, 20}, dtls...), 0, dtls, true},
+		{"an empty message", "channeldata:udp", []byte{0x40, 0, 0, 0}, 0, nil, true},
+		{"another channel", "channeldata:udp", append([]byte{0x41, 0, 0, 20}, dtls...), 0, nil, false},
+	} {
+		d, err := newDemux(&Config{Codec: codecOf(t, c.codec)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := bytes.Clone(c.data)
+		for range 2 { // it must not remember anything
+			records, ok := d.lookAll(c.data, c.segment)
+			if ok != c.ok || ok && !bytes.Equal(records, c.records) && c.segment == 0 {
+				t.Errorf("%s: %x, %v", c.name, records, ok)
+			}
+		}
+		if !bytes.Equal(before, c.data) {
+			t.Errorf("%s: it was changed", c.name)
+		}
+	}
+}
+
+// TestMixedSegments has what the kernel has joined although it is not of one kind: each goes where it belongs.
+func TestMixedSegments(t *testing.T) {
+	client, server := configs(t, "")
+	var side [][]byte
+	l := listen(t, server, ListenOptions{Side: func(_ Origin, data []byte) { side = append(side, bytes.Clone(data)) }})
+	hello := firstHello(t, client)
+	stun := make([]byte, len(hello))
+	s := &shard{l: l, sock: l.shards[0].sock, out: l.shards[0].out, cfg: l.cfg, look: l.shards[0].look,
+		byAddr: map[netip.AddrPort]*peer{}, byCID: map[uint64]*peer{}}
+	from := netip.MustParseAddrPort("127.0.0.9:9")
+	s.received(&udp.Packet{Addr: from, Data: append(bytes.Clone(hello), stun...), Segment: len(hello)})
+	if len(side) != 1 || !bytes.Equal(side[0], stun) || s.byAddr[from] == nil {
+		t.Errorf("%d aside, %d peers", len(side), len(s.byAddr))
+	}
+	s.closeAll()
 }
 
 // FuzzListener gives a shard arbitrary packets, from strangers and in the name of a peer: the peer stays, and nobody

@@ -1,11 +1,14 @@
 package datagram
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,19 +55,24 @@ func echo(c *Conn, message []byte) { c.Write(message) }
 
 // ask sends a message and returns the answer, which may need some repetitions.
 func ask(c net.Conn, message string) (string, error) {
-	buf := make([]byte, 2000)
 	for range 10 {
-		if _, err := c.Write([]byte(message)); err != nil {
-			return "", err
-		}
-		c.SetReadDeadline(time.Now().Add(time.Second))
-		n, err := c.Read(buf)
-		var timeout net.Error
-		if err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
-			return string(buf[:n]), err
+		answer, err := askOnce(c, message)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return answer, err
 		}
 	}
 	return "", errors.New("no answer")
+}
+
+// askOnce sends a message and returns the answer.
+func askOnce(c net.Conn, message string) (string, error) {
+	buf := make([]byte, 2000)
+	if _, err := c.Write([]byte(message)); err != nil {
+		return "", err
+	}
+	c.SetReadDeadline(time.Now().Add(time.Second))
+	n, err := c.Read(buf)
+	return string(buf[:n]), err
 }
 
 // mustEcho asks for an echo.
@@ -158,6 +166,7 @@ func TestListenerHandler(t *testing.T) {
 // TestListenerCloseTellsAll closes a Listener with many peers: each hears of it by close_notify, also who was never accepted.
 func TestListenerCloseTellsAll(t *testing.T) {
 	client, server := configs(t, "length:16be")
+	server.IdleTimeout = time.Hour
 	l := listen(t, server, ListenOptions{Shards: 2})
 	var conns []*Conn
 	for range 10 {
@@ -184,6 +193,11 @@ func TestListenerCloseTellsAll(t *testing.T) {
 	}
 	if s := l.Stats(); s.Peers != 0 || s.Closed != 10 {
 		t.Errorf("%d peers, %d closed", s.Peers, s.Closed)
+	}
+	for _, s := range l.shards {
+		if len(s.byAddr)+len(s.byCID)+len(s.agenda) > 0 {
+			t.Errorf("somebody is remembered: %v, %v, %v", s.byAddr, s.byCID, s.agenda)
+		}
 	}
 }
 
@@ -565,15 +579,27 @@ func TestListenerBeginAnew(t *testing.T) {
 	short.UnprovenTimeout = 300 * time.Millisecond
 	l := listen(t, server, ListenOptions{Limits: short, Closed: func(_ *Conn, why error) { ends <- why }})
 	sock := udpTo(t, l)
-	first, err := Client(wrap.Datagram(sock, nil, 0), client)
+	var hello []byte
+	first, err := Client(wrap.Datagram(tap{written{sock}, func(p []byte) {
+		if hello == nil {
+			hello = bytes.Clone(p)
+		}
+	}}, sock.RemoteAddr(), 0), client)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustEcho(t, first, "first life")
 
+	sock.Write(hello) // the network had kept it
+	mustEcho(t, first, "no new beginning")
+	if n := l.Stats().Admission.Counts[admission.Admitted]; n != 1 {
+		t.Errorf("%d were admitted", n)
+	}
 	sock.Write(firstHello(t, client)) // as if somebody had sent it in its name
 	eventually(t, "it is half open", func() bool { return l.Stats().Admission.HalfOpen == 1 })
-	mustEcho(t, first, "undisturbed")
+	if _, err := askOnce(first, "undisturbed"); err != nil {
+		t.Error(err)
+	}
 	eventually(t, "the other is evicted", func() bool { return l.Stats().Admission.HalfOpen == 0 })
 	mustEcho(t, first, "as before")
 
@@ -583,7 +609,7 @@ func TestListenerBeginAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Client(wrap.Datagram(sock, nil, 0), client)
+	second, err := Client(wrap.Datagram(splitting{written{sock}}, sock.RemoteAddr(), 0), client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -595,6 +621,34 @@ func TestListenerBeginAnew(t *testing.T) {
 	if s := l.Stats(); s.Peers != 1 || s.Opened != 2 || s.Replaced != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// written is a connected socket that says nothing of being one.
+type written struct{ conn *net.UDPConn }
+
+func (w written) WriteTo(p []byte, _ net.Addr) (int, error) { return w.conn.Write(p) }
+func (w written) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, err := w.conn.Read(p)
+	return n, w.conn.RemoteAddr(), err
+}
+func (w written) Close() error                       { return w.conn.Close() }
+func (w written) LocalAddr() net.Addr                { return w.conn.LocalAddr() }
+func (w written) SetDeadline(t time.Time) error      { return w.conn.SetDeadline(t) }
+func (w written) SetReadDeadline(t time.Time) error  { return w.conn.SetReadDeadline(t) }
+func (w written) SetWriteDeadline(t time.Time) error { return w.conn.SetWriteDeadline(t) }
+
+// splitting sends each record in a datagram of its own, as some stacks do.
+type splitting struct{ net.PacketConn }
+
+func (s splitting) WriteTo(p []byte, to net.Addr) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := 13 + int(binary.BigEndian.Uint16(rest[11:]))
+		if _, err := s.PacketConn.WriteTo(rest[:n], to); err != nil {
+			return 0, err
+		}
+		rest = rest[n:]
+	}
+	return len(p), nil
 }
 
 // firstHello returns the first datagram of a client.
