@@ -100,8 +100,8 @@ var ErrNone = errors.New("device: no packet waits")
 // ErrDown is wrapped by the error of a Write while the interface is down: ip link set NAME up.
 var ErrDown = errors.New("the interface is down")
 
-// checkName says what is wrong with the name of an interface.
-func checkName(name string) error {
+// CheckName says what is wrong with the name of an interface.
+func CheckName(name string) error {
 	const longest = 15
 	if len(name) > longest {
 		return fmt.Errorf("device: the name %q has %d bytes, an interface may have %d", name, len(name), longest)

@@ -35,7 +35,7 @@ func Open(cfg Config) (*Device, error) {
 	if cfg.Name == "" {
 		cfg.Name = "encase%d"
 	}
-	if err := checkName(cfg.Name); err != nil {
+	if err := CheckName(cfg.Name); err != nil {
 		return nil, err
 	}
 	if cfg.Queues < 0 || cfg.Queues > maxQueues {
