@@ -25,6 +25,7 @@ type health struct {
 	id       uint32
 	rtt      time.Duration // smoothed; 0: not known
 	answered int           // Pongs
+	newest   time.Duration // the round trip of the last
 	lost     bool          // packets of this end do not arrive
 	last     wire.Ping     // the peer's last Pong, and what had been sent when it was asked for
 	sentThen uint32
@@ -93,7 +94,8 @@ func (h *health) pong(p wire.Ping, now time.Time) {
 	if h.answered++; h.answered == 1 {
 		close(h.once)
 	}
-	if rtt := now.Sub(h.asked); h.rtt == 0 {
+	h.newest = now.Sub(h.asked)
+	if rtt := h.newest; h.rtt == 0 {
 		h.rtt = rtt
 	} else {
 		h.rtt += (rtt - h.rtt) / 8
@@ -107,6 +109,13 @@ func (h *health) pong(p wire.Ping, now time.Time) {
 	} else if h.answered == 1 {
 		h.last = wire.Ping{Sent: h.sentThen, Received: p.Received}
 	}
+}
+
+// latest returns how many answers there were, and the round trip of the last.
+func (h *health) latest() (answered int, rtt time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answered, h.newest
 }
 
 // probed takes in that a datagram of a length has arrived.

@@ -33,11 +33,12 @@ type ServerConfig struct {
 
 	Entrances []Entrance
 
-	// Authorize decides whether a client, whose certificate TLS has verified, is let in, and what it gets. An error
-	// refuses it, and is logged. nil: all are let in.
+	// Authorize decides whether a client, whose certificate TLS has verified, is let in, and what it gets. It is asked
+	// for each connection, and what it grants at the first counts. An error refuses the client, and is logged; a
+	// *wire.Bye in it is told. nil: all are let in.
 	Authorize func(id Identity) (Grant, error)
 
-	// What clients are told.
+	// What clients are told, until SetPush.
 	Routes  []netip.Prefix
 	DNS     []netip.Addr
 	Domains []string
@@ -109,6 +110,8 @@ type Server struct {
 
 	running sync.WaitGroup
 
+	push atomic.Pointer[Push]
+
 	refused, unroutable, full atomic.Uint64
 }
 
@@ -132,6 +135,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.SetPush(Push{cfg.Routes, cfg.DNS, cfg.Domains})
 	own := make([]netip.Addr, len(cfg.Addresses))
 	for i, a := range cfg.Addresses {
 		own[i] = a.Addr()
@@ -364,6 +368,9 @@ func (s *Server) attach(conn net.Conn, id Identity, codec string, body []byte) e
 	if c == nil || c.id.Name != id.Name {
 		return &wire.Bye{Reason: wire.ReasonReplaced, Text: "there is no such session; begin a new one"}
 	}
+	if _, err := s.authorize(id); err != nil { // the certificate may be another one than at the beginning
+		return err
+	}
 	s.run(c, conn, codec)
 	return nil
 }
@@ -391,16 +398,9 @@ func (s *Server) begin(conn net.Conn, id Identity, codec string, body []byte) er
 
 // newClient makes a session for a client, in the place of the one that it has.
 func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
-	var grant Grant
-	if s.cfg.Authorize != nil {
-		var err error
-		if grant, err = s.cfg.Authorize(id); err != nil {
-			var bye *wire.Bye
-			if errors.As(err, &bye) {
-				return nil, err
-			}
-			return nil, fmt.Errorf("tun: %w: %w", &wire.Bye{Reason: wire.ReasonRefused}, err)
-		}
+	grant, err := s.authorize(id)
+	if err != nil {
+		return nil, err
 	}
 	c := &client{id: id, grant: grant, hello: hello, since: time.Now(), token: newToken()}
 	c.session = &session{
@@ -419,6 +419,19 @@ func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
 			len(c.config), wire.MaxBody)
 	}
 	return c, nil
+}
+
+// authorize asks Authorize, and sees to it that a client that is refused is told so.
+func (s *Server) authorize(id Identity) (Grant, error) {
+	if s.cfg.Authorize == nil {
+		return Grant{}, nil
+	}
+	grant, err := s.cfg.Authorize(id)
+	var bye *wire.Bye
+	if err != nil && !errors.As(err, &bye) {
+		err = fmt.Errorf("tun: %w: %w", &wire.Bye{Reason: wire.ReasonRefused}, err)
+	}
+	return grant, err
 }
 
 // enroll finds a place and addresses for a client.
@@ -469,9 +482,10 @@ func (s *Server) mtu(hello wire.Hello) int {
 
 // configFor returns what a client is told.
 func (s *Server) configFor(c *client) []byte {
+	push := s.push.Load()
 	cfg := wire.Config{
 		Version: wire.Version, Features: featuresOf(s.settings.own), Session: c.session.id, Token: c.token, MTU: c.mtu,
-		Routes: append(slices.Clone(s.cfg.Routes), c.grant.Routes...), DNS: s.cfg.DNS, Domains: s.cfg.Domains,
+		Routes: append(slices.Clone(push.Routes), c.grant.Routes...), DNS: push.DNS, Domains: push.Domains,
 		Keepalive: wire.Seconds(s.settings.keepalive), Dead: wire.Seconds(s.settings.dead),
 		Rekey: wire.Seconds(positive(s.cfg.Rekey, DefaultRekey)),
 	}
