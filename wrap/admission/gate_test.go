@@ -62,8 +62,10 @@ func TestWhatIsNoFirstHello(t *testing.T) {
 	cookie := helloBody(make([]byte, 32), nil, []byte("cookie"))
 	wantReason(t, "garbage", g.Hello(addr(1), []byte("garbage"), start), NoHello)
 	wantReason(t, "cookie", g.Hello(addr(1), record(1, 1, cookie, len(cookie)), start), LateCookie)
-	wantReason(t, "hello", g.Hello(addr(1), hello(1), start), Admitted)
-	if c := g.Stats().Counts; c[NoHello] != 1 || c[LateCookie] != 1 || c[Admitted] != 1 {
+	second := helloBody(make([]byte, 32), nil, nil)
+	wantReason(t, "second message", g.Hello(addr(1), record(1, 1, second, len(second)), start), LateCookie)
+	wantReason(t, "hello", g.Hello(addr(1), hello(1), start.Add(-time.Second)), Admitted) // a clock may jump
+	if c := g.Stats().Counts; c[NoHello] != 1 || c[LateCookie] != 2 || c[Admitted] != 1 {
 		t.Errorf("%v", c)
 	}
 }
@@ -93,6 +95,10 @@ func TestAdmitRateOfAll(t *testing.T) {
 	}
 	wantReason(t, "beyond", g.Hello(addr(11), hello(1), start), AdmitRate)
 	wantReason(t, "later", g.Hello(addr(11), hello(1), at(100*time.Millisecond)), Admitted)
+	for i := range 10 { // an hour without anybody saves nothing up
+		wantReason(t, "after a pause", g.Hello(addr(i), hello(1), at(time.Hour)), Admitted)
+	}
+	wantReason(t, "beyond, after a pause", g.Hello(addr(11), hello(1), at(time.Hour)), AdmitRate)
 }
 
 func TestHalfOpenPerAddress(t *testing.T) {
