@@ -19,8 +19,9 @@
 // # Side traffic
 //
 // STUN messages, which bind the channel and keep it bound, and ChannelData on other channels are side traffic:
-// [frame.Side] has all of a message, padding included. This package neither allocates nor binds. What is neither STUN
-// nor ChannelData is refused. A listener that has more than TURN on its port tells protocols apart with [Classify].
+// [frame.Side] has all of a message, padding included. This package neither allocates nor binds: the example turn does,
+// by pion/turn, and has several channels on one connection. What is neither STUN nor ChannelData is refused. A listener
+// that has more than TURN on its port tells protocols apart with [Classify].
 //
 // # Grammar
 //
@@ -46,7 +47,7 @@ func init() {
 		Carriers: codecs.Stream | codecs.Datagram,
 		Syntax:   syntax,
 		Example:  "channeldata:tcp,channel=4000",
-		Tested:   "coturn 4.6.1 (captured, and live between OpenSSL's DTLS), tshark 4.0, own vectors",
+		Tested:   "coturn 4.6.1 (captured, and live to OpenSSL's and GnuTLS's DTLS), pion/turn 4.1, tshark 4.0, own vectors",
 	}, Parse)
 }
 
