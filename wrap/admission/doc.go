@@ -6,9 +6,9 @@
 //
 // DTLS has the cookie against senders with false addresses: a server answers a first ClientHello with a cookie, keeps
 // nothing, and begins to work when the cookie comes back. Whether a server can keep nothing is up to its stack. The
-// stacks in Go keep the cookie in the connection, and it cannot be sent in their stead: message number and cookie of the
-// exchange enter the hash that both ends sign at the end of the handshake. So each first ClientHello that is answered
-// costs a connection, and what this package bounds is how many there are, and for how long:
+// stacks in Go keep the cookie in the connection, and it cannot be sent in their stead: message number and cookie of
+// the exchange enter the hash that both ends sign at the end of the handshake. So each first ClientHello that is
+// answered costs a connection, and what this package bounds is how many there are, and for how long:
 //
 //   - A datagram is parsed before anything is allocated for it.
 //   - An address, which for IPv6 is a network of 64 bits, may send so many ClientHellos per second, and have so many

@@ -46,7 +46,10 @@ func wantReason(t *testing.T, what string, got Decision, want Reason) {
 }
 
 func TestLimitsAreChecked(t *testing.T) {
-	for _, l := range []Limits{{HalfOpen: -1}, {HalfOpen: 1<<20 + 1}, {Remembered: 17}, {Addresses: 5}, {CookieTime: -1}} {
+	for _, l := range []Limits{
+		{HalfOpen: -1}, {HalfOpen: 1<<20 + 1}, {Remembered: 17}, {Addresses: 5},
+		{CookieTime: -1}, {UnprovenTimeout: -1},
+	} {
 		if _, err := New(l, start); err == nil {
 			t.Errorf("%+v is accepted", l)
 		}

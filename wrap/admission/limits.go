@@ -33,8 +33,8 @@ type Limits struct {
 	// Remembered is how many first ClientHellos are remembered under load, of four bytes each: a multiple of 16. It
 	// should be as many as arrive in the second after which clients repeat theirs. 0: 1<<20, which are 4 MiB.
 	Remembered int
-	// Addresses is how many addresses HelloRate is kept for, of 16 bytes each: a multiple of 4; when there are more, the
-	// one that has sent least of late is forgotten. 0: 1<<15.
+	// Addresses is how many addresses HelloRate is kept for, of 16 bytes each: a multiple of 4; when there are more,
+	// the one that has sent least of late is forgotten. 0: 1<<15.
 	Addresses int
 }
 

@@ -1,7 +1,7 @@
 package admission
 
-// A bucket lets so many events per second pass, and as many again at once: a bucket of tokens, kept as the time at which
-// it would be full. Times are nanoseconds since the Gate was made.
+// A bucket lets so many events per second pass, and as many again at once: a bucket of tokens, kept as the time at
+// which it would be full. Times are nanoseconds since the Gate was made.
 //
 // https://www.rfc-editor.org/rfc/rfc2697 describes such a meter; this is the form with one number, known as GCRA.
 type bucket struct{ full int64 }

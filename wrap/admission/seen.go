@@ -26,8 +26,8 @@ const (
 
 func newSeenTable(entries int) seenTable { return make(seenTable, max(entries, seenWays)) }
 
-// repeated reports whether hash was there before, between minRepeat and maxRepeat ago. If it was not there at all, it is
-// remembered.
+// repeated reports whether hash was there before, between minRepeat and maxRepeat ago. If it was not there at all, it
+// is remembered.
 func (t seenTable) repeated(hash uint64, now int64) bool {
 	line, tick := t.line(hash), uint32(now/seenTick)%seenTimes
 	oldest, oldestAge := 0, uint32(0)

@@ -9,8 +9,8 @@ import (
 )
 
 // A demux looks into datagrams before it is known whose they are. It has a framing of its own, which sees the frames of
-// all peers and nothing of a beginning: so the framing must tell what is in a frame without having heard anything before.
-// A pair of codecs does, since over datagrams it cannot insist on an order; so does a machine without a state.
+// all peers and nothing of a beginning: so the framing must tell what is in a frame without having heard anything
+// before. A pair of codecs does, since over datagrams it cannot insist on an order; so does a machine without a state.
 type demux struct {
 	recv frame.Codec   // of a pair; nil: not one
 	mach frame.Machine // that is no pair; nil: none
@@ -20,8 +20,8 @@ type demux struct {
 	in   []byte // what mach has found
 }
 
-var errHasState = errors.New("datagram: Listen: the codec has a state, or a clock, for each peer: who a frame is from " +
-	"cannot be told without it")
+var errHasState = errors.New("datagram: Listen: the codec has a state, or a clock, for each peer: " +
+	"who a frame is from cannot be told without it")
 
 // newDemux returns a demux for the framing of a configuration.
 func newDemux(cfg *Config) (*demux, error) {
@@ -48,8 +48,8 @@ func newDemux(cfg *Config) (*demux, error) {
 	return d, err
 }
 
-// look returns the records in a datagram, which stays as it is. They are valid until the next call. ok is false if there
-// are none: it is something else that shares the port.
+// look returns the records in a datagram, which stays as it is. They are valid until the next call. ok is false if
+// there are none: it is something else that shares the port.
 //
 // Without framing the first byte tells. Otherwise the codec does, and then what is in the frame: an empty one, such as
 // a keep-alive, is the peer's.

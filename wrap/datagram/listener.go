@@ -30,8 +30,8 @@ const (
 
 // ListenOptions say how a Listener serves many peers. The zero value is good.
 type ListenOptions struct {
-	// Shards is how many sockets share the address, each with a goroutine and its part of the peers; 0 means 1. More than
-	// there are processors are of no use. Linux only: elsewhere there is one.
+	// Shards is how many sockets share the address, each with a goroutine and its part of the peers; 0 means 1. More
+	// than there are processors are of no use. Linux only: elsewhere there is one.
 	Shards int
 
 	// Limits bound what unproven peers may cost.
@@ -44,14 +44,15 @@ type ListenOptions struct {
 	// answered, and whose handshake ends is closed.
 	Backlog int
 
-	// Opened, if Config.Handler is set, is told of each Conn when its handshake is done; it must not wait. Messages that
-	// came early may reach the Handler while it runs.
+	// Opened, if Config.Handler is set, is told of each Conn when its handshake is done; it must not wait. Messages
+	// that came early may reach the Handler while it runs.
 	Opened func(c *Conn)
 	// Closed is told of each Conn that was Opened or accepted when it has ended, and why; it must not wait.
 	Closed func(c *Conn, why error)
 
-	// Side gets what comes and is not DTLS in the framing of Config.Codec, also from addresses of peers: STUN, RTP, TURN
-	// and others can share a port, see RFC 7983. What the codec itself tells aside is not for Config.Side then. data is valid during the call, which must not wait. nil: it is counted.
+	// Side gets what comes and is not DTLS in the framing of Config.Codec, also from addresses of peers: STUN, RTP,
+	// TURN and others can share a port, see RFC 7983. What the codec itself tells aside is not for Config.Side then.
+	// data is valid during the call, which must not wait. nil: it is counted.
 	Side func(from Origin, data []byte)
 
 	// NoConnectionIDs does without them: then a peer whose address changes, as behind a NAT, has to begin anew. They
@@ -90,8 +91,8 @@ type Listener struct {
 	stats   listenerCounters
 }
 
-// Listen listens on a UDP address; network is udp, udp4 or udp6. cfg is that of each Conn: with Config.Handler, messages
-// go to it, on the goroutine that receives, and Accept returns nothing.
+// Listen listens on a UDP address; network is udp, udp4 or udp6. cfg is that of each Conn: with Config.Handler,
+// messages go to it, on the goroutine that receives, and Accept returns nothing.
 func Listen(network, address string, cfg *Config, o ListenOptions) (*Listener, error) {
 	l, err := newListener(cfg, o)
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 
 // A shard is a socket of a Listener with its peers, and one goroutine that receives for them.
 //
-// The kernel chooses the shard of a datagram by the addresses in it. When a peer has moved, that is not the one that has
-// its Conn, which the connection ID tells then: any shard may deliver to a Conn.
+// The kernel chooses the shard of a datagram by the addresses in it. When a peer has moved, that is not the one that
+// has its Conn, which the connection ID tells then: any shard may deliver to a Conn.
 type shard struct {
 	l     *Listener
 	index int
@@ -171,7 +171,8 @@ func (s *shard) lookAfter(now time.Time) {
 	}
 }
 
-// due takes a peer that is due off the agenda. If there is none, it sets the deadline of the socket to when there will be.
+// due takes a peer that is due off the agenda. If there is none, it sets the deadline of the socket to when there will
+// be.
 func (s *shard) due(now time.Time) *peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()

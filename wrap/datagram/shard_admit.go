@@ -26,7 +26,8 @@ func (s *shard) stranger(old *peer, data []byte, segment int, records []byte, fr
 	p.conn.deliver(data, segment, from)
 }
 
-// newPeer makes the Conn of a peer that was admitted. It cannot fail but for a want of resources, since Listen has tried.
+// newPeer makes the Conn of a peer that was admitted. It cannot fail but for a want of resources, since Listen has
+// tried.
 func (s *shard) newPeer(old *peer, ticket admission.Ticket, records []byte, from endpoint) *peer {
 	hello, _ := admission.ParseHello(records)
 	p := &peer{

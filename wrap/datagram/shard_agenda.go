@@ -2,9 +2,9 @@ package datagram
 
 import "time"
 
-// An agenda says which peer is to be looked at next: a heap of peers by time, one entry for each, instead of a timer for
-// each. A peer that has been heard since is not moved: when its turn comes, it is looked at too early, and put off. So
-// it costs something once in a timeout, and nothing with each datagram.
+// An agenda says which peer is to be looked at next: a heap of peers by time, one entry for each, instead of a timer
+// for each. A peer that has been heard since is not moved: when its turn comes, it is looked at too early, and put off.
+// So it costs something once in a timeout, and nothing with each datagram.
 type agenda []*peer
 
 // next returns when somebody is due.

@@ -156,8 +156,8 @@ func (p *peer) settle(cid []byte) (old *peer, ok bool) {
 	return old, true
 }
 
-// moved implements owner: the peer is found under its new address from now on. Who was there is left with its connection
-// ID, and without one nothing can reach it any more.
+// moved implements owner: the peer is found under its new address from now on. Who was there is left with its
+// connection ID, and without one nothing can reach it any more.
 func (p *peer) moved(_ *Conn, _, to endpoint) {
 	s := p.shard
 	s.l.stats.moved.Add(1)

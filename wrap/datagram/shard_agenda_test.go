@@ -1,0 +1,87 @@
+package datagram
+
+import (
+	"io"
+	"testing"
+	"time"
+)
+
+// TestAgenda compares the heap with what is plain.
+func TestAgenda(t *testing.T) {
+	var a agenda
+	base, in := time.Unix(1000, 0), map[*peer]bool{}
+	random := noise(4000, 5)
+	for i, b := range random {
+		switch {
+		case b%3 > 0 || len(in) == 0:
+			p := &peer{}
+			a.put(p, base.Add(time.Duration(random[(i*7)%4000])*time.Second))
+			in[p] = true
+		case b%2 == 0:
+			for p := range in {
+				a.put(p, base.Add(time.Duration(b)*time.Second))
+				break
+			}
+		default:
+			for p := range in {
+				a.remove(p)
+				a.remove(p)
+				delete(in, p)
+				break
+			}
+		}
+	}
+	last := time.Time{}
+	for at, ok := a.next(); ok; at, ok = a.next() {
+		if at.Before(last) || !in[a[0]] || a[0].turn != 1 {
+			t.Fatal("out of order, or not to be there")
+		}
+		last = at
+		delete(in, a[0])
+		a.remove(a[0])
+	}
+	if len(in) != 0 {
+		t.Errorf("%d are lost", len(in))
+	}
+}
+
+// TestListenerTimeouts ends who is idle and who does not answer.
+func TestListenerTimeouts(t *testing.T) {
+	client, server := configs(t, "")
+	server.IdleTimeout, server.PeerTimeout = 400*time.Millisecond, 200*time.Millisecond
+	ends := make(chan error, 10)
+	l := listen(t, server, ListenOptions{Closed: func(_ *Conn, why error) { ends <- why }})
+	idle := dial(t, l, client)
+	if why := <-ends; why != ErrIdle {
+		t.Errorf("an idle peer: %v", why)
+	}
+	idle.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := idle.Read(nil); err != io.EOF {
+		t.Errorf("it hears %v", err)
+	}
+	silent := dial(t, l, client)
+	if _, err := l.Accept(); err != nil { // the idle one's
+		t.Fatal(err)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := time.After(5 * time.Second)
+	for why := error(nil); why == nil; {
+		c.Write([]byte("are you there?"))
+		select {
+		case why = <-ends:
+			if why != ErrPeerSilent {
+				t.Errorf("a silent peer: %v", why)
+			}
+		case <-time.After(20 * time.Millisecond):
+		case <-stop:
+			t.Fatal("a silent peer stays")
+		}
+	}
+	if s := l.Stats(); s.Idle != 1 || s.Silent != 1 || s.Peers != 0 {
+		t.Errorf("%+v", s)
+	}
+	_ = silent
+}
