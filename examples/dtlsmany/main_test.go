@@ -51,7 +51,8 @@ func start(t *testing.T) (address, dir string, stop func() string) {
 // TestManySensors has many on a network that loses, repeats and reorders: each report is counted once.
 func TestManySensors(t *testing.T) {
 	address, dir, stop := start(t)
-	relay, err := lossy.New(netip.MustParseAddrPort(address), lossy.Conditions{Loss: 0.02, Duplicate: 0.1, Reorder: 0.1}, 1)
+	bad := lossy.Conditions{Loss: 0.02, Duplicate: 0.1, Reorder: 0.1}
+	relay, err := lossy.New(netip.MustParseAddrPort(address), bad, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@
 // full handshake, and the client need not know.
 //
 // In OpenSSL's terms: SSL_CTX_sess_set_new_cb and SSL_set_session on the client's side, SSL_CTX_sess_set_get_cb on the
-// server's; in wolfSSL's: wolfSSL_get_session, wolfSSL_set_session. Only the server's memory makes resumption work here,
-// session IDs, not tickets. Whoever gets hold of a stored session can decrypt all its connections: keep it in memory,
-// for hours and not for weeks.
+// server's; in wolfSSL's: wolfSSL_get_session, wolfSSL_set_session. The server resumes what it remembers: there are
+// session IDs here, no tickets. Whoever gets hold of a stored session can decrypt all its connections: keep it in
+// memory, for hours and not for weeks.
 package main
 
 import (
@@ -125,8 +125,13 @@ func connect(ctx context.Context, address string, cfg *datagram.Config) (cost, e
 	if err != nil {
 		return cost{}, err
 	}
-	defer conn.Close()                                                                             // a session whose connection ends with a fatal alert is forgotten; close_notify is none
-	c := cost{conn.ConnectionState().DidResume, datagrams.Load(), bytes.Load(), time.Since(start)} // SSL_session_reused
+	defer conn.Close()
+	c := cost{
+		resumed:   conn.ConnectionState().DidResume, // SSL_session_reused
+		datagrams: datagrams.Load(),
+		bytes:     bytes.Load(),
+		time:      time.Since(start),
+	}
 	return c, greet(conn)
 }
 
