@@ -110,6 +110,7 @@ func dtlsPair(t testing.TB, f testFiles, codec, backend, limits string) (in, out
 
 // Datagrams pass from plain UDP to DTLS in a codec and back, whole and in both directions, and the log counts them.
 func TestDatagrams(t *testing.T) {
+	t.Parallel()
 	f := certificates(t)
 	for _, codec := range []string{"raw", "length:16be", "capwap", "shim:vxlan,vni=42", "channeldata:udp,channel=4000",
 		"desc:magic 16 = 0xd71e; length 16 len payload; payload; check 32 crc32c"} {

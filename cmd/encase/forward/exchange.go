@@ -69,7 +69,7 @@ func (x *exchange) start(front outlet, conn *datagram.Conn) {
 		return
 	}
 	x.front, x.conns[client] = front, conn
-	x.timer = time.AfterFunc(x.quiet, x.look)
+	x.timer = time.AfterFunc(x.often(), x.look)
 	x.mu.Unlock()
 	x.ways[server].open(front)
 	go x.run()
@@ -139,6 +139,7 @@ func (x *exchange) dialPlain(a address) (outlet, *datagram.Conn, func() error, e
 	if err != nil {
 		return nil, nil, nil, &stageError{"connect", "is the address right?", err}
 	}
+	c.(*net.UDPConn).SetReadBuffer(dialBuffer)
 	in, err := newPlainInlet(c.(*net.UDPConn))
 	if err != nil {
 		return nil, nil, nil, err
@@ -154,6 +155,7 @@ func (x *exchange) dialPlain(a address) (outlet, *datagram.Conn, func() error, e
 func (x *exchange) dialDTLS(a address) (conn *datagram.Conn, err error) {
 	side := x.connect
 	cfg := side.dtls.config(frame.Client, x.limits.handshake)
+	cfg.Socket.ReadBuffer = dialBuffer
 	cfg.Handler = func(_ *datagram.Conn, message []byte) { x.take(server, message, 0) }
 	if a.isUDP() {
 		conn, err = datagram.Dial(x.ctx, a.network, a.target, cfg)
@@ -201,15 +203,18 @@ func (x *exchange) look() {
 		return
 	}
 	now, seen := time.Now(), x.ways[client].messages.Load()+x.ways[server].messages.Load()
-	if seen != x.seen {
+	if seen != x.seen || x.back == nil { // reaching the server has a time of its own
 		x.seen, x.since = seen, now
 	}
 	if rest := x.quiet - now.Sub(x.since); rest > 0 {
-		x.timer.Reset(min(rest, max(x.quiet/4, time.Millisecond)))
+		x.timer.Reset(min(rest, x.often()))
 		return
 	}
 	go x.end(self, errIdle)
 }
+
+// often returns how often to look: exchanges end after their time and a quarter, at the latest.
+func (x *exchange) often() time.Duration { return max(x.quiet/4, time.Millisecond) }
 
 // hasten lets an exchange end when nothing has come for the time quiet, if that is less than it would wait.
 func (x *exchange) hasten(quiet time.Duration) {

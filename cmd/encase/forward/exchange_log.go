@@ -122,13 +122,19 @@ func dtlsAttrs(p party, conn *datagram.Conn) slog.Attr {
 	if len(cs.PeerCertificates) > 0 {
 		attrs = append(attrs, slog.String("peer", cs.PeerCertificates[0].Subject.String()))
 	}
-	if e, ok := conn.Engine().(*dtls.Engine); ok {
+	if e, ok := conn.Engine().(dtlsEngine); ok {
 		if identity := e.PSKIdentity(); p == client && len(identity) > 0 {
 			attrs = append(attrs, slog.String("identity", string(identity)))
 		}
 		attrs = append(attrs, hostile(e.Stats(), conn.Stats())...)
 	}
 	return slog.Group(p.String()+"_tls", attrs...)
+}
+
+// A dtlsEngine is an engine of package dtls, or one that is watched.
+type dtlsEngine interface {
+	Stats() dtls.Stats
+	PSKIdentity() []byte
 }
 
 // hostile returns what a good network does not bring, as far as it came.

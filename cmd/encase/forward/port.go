@@ -21,6 +21,12 @@ const drainQuiet = 2 * time.Second
 // maxShards bounds the sockets of one address.
 const maxShards = 64
 
+// Buffers of the kernel, for bursts. It may grant less, which costs datagrams and nothing else.
+const (
+	listenBuffer = 4 << 20
+	dialBuffer   = 1 << 20
+)
+
 // A port is a UDP address that is listened on, by as many sockets as there are processors. Its sockets are those of its
 // clients, too: they are closed when nobody is there any more.
 type port struct {

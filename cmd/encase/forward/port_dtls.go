@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/encase-tls/encase/bio"
@@ -19,6 +20,8 @@ type dtlsPort struct {
 	spec string // of the codec, and
 	cids bool   // whether there are connection IDs: what all clients of a socket have in common
 	l    *datagram.Listener
+
+	failing sparseLog // handshakes
 
 	table   sync.Mutex
 	clients map[*datagram.Conn]*exchange
@@ -37,7 +40,7 @@ func listenDTLS(s *service, f *forward) (*dtlsPort, error) {
 	// The first is needed to try the configuration, before a client comes.
 	p.use(&route{forward: f})
 	cfg := side.config(frame.Server, -1)
-	cfg.TLS, cfg.Stack = nil, p.stack()
+	cfg.TLS, cfg.Stack, cfg.Socket.ReadBuffer = nil, p.stack(), listenBuffer
 	cfg.Handler = func(c *datagram.Conn, message []byte) {
 		if x := p.of(c); x != nil {
 			x.take(client, message, 0)
@@ -93,7 +96,29 @@ func (m *latest) engine(role frame.Role) (bio.Engine, error) {
 		}
 		m.route, m.maker = rt, maker
 	}
-	return m.maker(role)
+	e, err := m.maker(role)
+	if err != nil {
+		return nil, err
+	}
+	return &watched{Engine: e.(*dtls.Engine), port: m.port, route: rt}, nil
+}
+
+// A watched is an engine that tells the log why its handshake has failed: package datagram counts that and is silent,
+// since it may happen as often as strangers like.
+type watched struct {
+	*dtls.Engine
+	port  *dtlsPort
+	route *route
+}
+
+// Abort implements bio.Engine: it is called when a handshake has failed, with the reason.
+func (w *watched) Abort(why error) {
+	var alert *bio.AlertError
+	if w.State().Phase != bio.PhaseOpen && (errors.As(why, &alert) || errors.Is(why, os.ErrDeadlineExceeded)) {
+		w.port.failing.warn(w.route.log, "connection failed", "reason", reason(why),
+			"error", "handshake with a client: "+oneLine(why), "remedy", w.route.accept.fault.inHandshake(why))
+	}
+	w.Engine.Abort(why)
 }
 
 func (p *dtlsPort) bound() string { return address{p.address.network, p.l.Addr().String()}.String() }

@@ -40,7 +40,8 @@ func listenPlain(s *service, a address) (*plainPort, error) {
 	if err := checkFree(a); err != nil {
 		return nil, err
 	}
-	socks, err := udp.OpenShards(a.network, a.target, shards(), udp.Options{Discover: udp.DiscoverNone})
+	o := udp.Options{Discover: udp.DiscoverNone, ReadBuffer: listenBuffer}
+	socks, err := udp.OpenShards(a.network, a.target, shards(), o)
 	if err != nil {
 		return nil, listenUDPError(err)
 	}
