@@ -33,7 +33,7 @@ class Padded:
         return p[3:3 + p[1]]
 
 class Length:
-    "length:WIDTH[,OPTION]... as `encase codec list length` has it."
+    "length:WIDTH[,OPTION]... as `encase codec show length` has it."
 
     def __init__(self, argument):
         width, *options = argument.split(",")
