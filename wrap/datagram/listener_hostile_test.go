@@ -64,8 +64,11 @@ func TestListenerEvicts(t *testing.T) {
 	start := time.Now()
 	dial(t, l, client)
 	t.Logf("after %v: %+v", time.Since(start), l.Stats().Admission)
-	eventually(t, "the stranger is gone", func() bool { return l.Stats().Peers == 1 })
-	if s := l.Stats().Admission; s.Counts[admission.Evicted] != 1 || s.HalfOpen != 0 {
+	eventually(t, "the stranger is gone, and the handshake over", func() bool {
+		s := l.Stats()
+		return s.Peers == 1 && s.Admission.HalfOpen == 0
+	})
+	if s := l.Stats().Admission; s.Counts[admission.Evicted] != 1 {
 		t.Errorf("%+v", s)
 	}
 }
