@@ -4,12 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/encase-tls/encase/cmd/encase/conf"
 )
 
 // duration returns a duration such as "30s", def if the key is missing.
@@ -36,40 +37,16 @@ func (s *section) size(key string, def, least, most int64) int64 {
 	if t == "" {
 		return def
 	}
-	n, ok := parseSize(t)
+	n, ok := conf.ParseSize(t)
 	switch {
 	case !ok:
 		s.wrong(key, `%q is no size; write "64KiB" or "1MiB"`, t)
 	case n < least || n > most:
-		s.wrong(key, "%q is out of bounds; %s to %s are allowed", t, sizeText(least), sizeText(most))
+		s.wrong(key, "%q is out of bounds; %s to %s are allowed", t, conf.SizeText(least), conf.SizeText(most))
 	default:
 		return n
 	}
 	return def
-}
-
-var units = []struct {
-	name   string
-	factor int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}}
-
-func parseSize(t string) (int64, bool) {
-	for _, u := range units {
-		if digits, ok := strings.CutSuffix(t, u.name); ok {
-			n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 31)
-			return int64(n) * u.factor, err == nil
-		}
-	}
-	return 0, false
-}
-
-func sizeText(n int64) string {
-	for _, u := range slices.Backward(units[:3]) {
-		if n >= u.factor && n%u.factor == 0 {
-			return fmt.Sprintf("%d%s", n/u.factor, u.name)
-		}
-	}
-	return fmt.Sprintf("%dB", n)
 }
 
 // count returns a number of things, def if the key is missing.
