@@ -10,10 +10,12 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// A Flag is the value of --codec for a stream.
+// A Flag is the value of --codec.
 type Flag struct {
 	Spec  string
 	Maker frame.Maker
+
+	Datagrams bool // codecs for datagrams alone are taken, too: see Streams
 }
 
 // AddFlag gives c the flag --codec. spec is what it means if it is not given.
@@ -39,11 +41,26 @@ func (f *Flag) Set(spec string) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := m.(frame.Delimiter); !ok && !frame.IsRaw(m) {
-		return errors.New("its frames cannot be told apart in a stream; it is for datagrams only")
+	if !f.Datagrams && !streams(m) {
+		return errDatagrams
 	}
 	f.Spec, f.Maker = d.spec, d.maker
 	return nil
+}
+
+var errDatagrams = errors.New("its frames cannot be told apart in a stream; it is for datagrams only")
+
+// Streams returns an error if the codec is for datagrams only.
+func (f *Flag) Streams() error {
+	if m, err := f.Maker(frame.Client); err != nil || !streams(m) {
+		return cmp.Or(err, errDatagrams)
+	}
+	return nil
+}
+
+func streams(m frame.Machine) bool {
+	_, delimits := m.(frame.Delimiter)
+	return delimits || frame.IsRaw(m)
 }
 
 // String implements pflag.Value.

@@ -1,4 +1,5 @@
-// Package connect is the command "encase connect": standard input and output through TLS in the framing of a codec.
+// Package connect is the command "encase connect": standard input and output through TLS or DTLS in the framing of a
+// codec.
 package connect
 
 import (
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/encase-tls/encase/cmd/encase/codec"
+	"github.com/encase-tls/encase/cmd/encase/exit"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
 )
@@ -21,7 +23,9 @@ type options struct {
 	serverName      string
 	alpn            []string
 	min, max        version
+	preambles       []string
 	timeout         time.Duration
+	datagrams       datagramOptions
 	verbose, quiet  bool
 }
 
@@ -37,14 +41,20 @@ func Command() *cobra.Command {
 	o := &options{}
 	c := &cobra.Command{
 		Use:     "connect [flags] HOST:PORT | unix:PATH | --fifo-in PATH --fifo-out PATH",
-		Short:   "Carry standard input and output through TLS in a codec",
+		Short:   "Carry standard input and output through TLS or DTLS in a codec",
 		Long:    long,
 		Example: example,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if name := o.datagrams.given(c.Flags()); name != "" && !o.datagrams.on {
+				return exit.Usagef("--%s is for DTLS: give --dtls", name)
+			}
 			at, err := o.endpoint(args)
 			if err != nil {
 				return err
+			}
+			if o.datagrams.on {
+				return o.explain(o.runDatagrams(c, at))
 			}
 			cfg, err := o.config(at)
 			if err != nil {
@@ -55,6 +65,7 @@ func Command() *cobra.Command {
 		},
 	}
 	o.codec = codec.AddFlag(c, "raw")
+	o.codec.Datagrams = true // config looks
 	f := c.Flags()
 	f.BoolVarP(&o.listen, "listen", "l", false, "be the server: wait for one connection")
 	f.StringVar(&o.fifoIn, "fifo-in", "", "read frames from the FIFO or device `PATH`")
@@ -66,9 +77,12 @@ func Command() *cobra.Command {
 	f.StringSliceVar(&o.alpn, "alpn", nil, "application `PROTOCOLS`, comma-separated, the preferred first")
 	f.Var(&o.min, "min-version", "oldest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.2)")
 	f.Var(&o.max, "max-version", "newest `VERSION` of TLS to accept: 1.2 or 1.3 (default 1.3)")
+	f.StringArrayVar(&o.preambles, "preamble", nil, "`DIALOGUE` before TLS, such as smtp, postgres, connect:HOST:PORT; "+
+		"several follow each other, see encase-preamble(1)")
 	f.DurationVar(&o.timeout, "timeout", wrap.DefaultHandshakeTimeout, "longest `DURATION` of connecting or handshake")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "draw frames and the result of the handshake on standard error")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but errors")
+	o.datagrams.addFlags(f)
 	c.MarkFlagsMutuallyExclusive("verbose", "quiet")
 	c.MarkFlagsRequiredTogether("fifo-in", "fifo-out")
 	return c

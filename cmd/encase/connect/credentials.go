@@ -9,22 +9,40 @@ import (
 	"runtime"
 
 	"github.com/encase-tls/encase/cmd/encase/exit"
+	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/wrap"
 )
 
 var versions = map[string]version{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
-// config makes the configuration of the connection from flags and files.
+// config makes the configuration of a stream from flags and files.
 func (o *options) config(at endpoint) (*wrap.Config, error) {
-	t := &tls.Config{
-		MinVersion: cmp.Or(uint16(o.min), tls.VersionTLS12),
-		MaxVersion: cmp.Or(uint16(o.max), tls.VersionTLS13),
-		NextProtos: o.alpn,
-		ServerName: cmp.Or(o.serverName, at.host()),
+	if err := o.codec.Streams(); err != nil {
+		return nil, exit.Usagef("--codec %s: %w; for DTLS give --dtls", o.codec, err)
 	}
-	switch {
-	case t.MinVersion > t.MaxVersion:
+	t, err := o.tls(at)
+	if err != nil {
+		return nil, err
+	}
+	t.MinVersion, t.MaxVersion = cmp.Or(uint16(o.min), tls.VersionTLS12), cmp.Or(uint16(o.max), tls.VersionTLS13)
+	if t.MinVersion > t.MaxVersion {
 		return nil, exit.Usagef("--min-version is newer than --max-version")
+	}
+	cfg := &wrap.Config{TLS: t, Codec: o.codec.Maker, HandshakeTimeout: o.timeout, Linger: maxLinger}
+	for _, spec := range o.preambles {
+		p, err := preamble.Parse(spec)
+		if err != nil {
+			return nil, exit.Usagef("--preamble: %w; see: encase preamble list", err)
+		}
+		cfg.Preambles = append(cfg.Preambles, p)
+	}
+	return cfg, nil
+}
+
+// tls makes the configuration of an end with certificates.
+func (o *options) tls(at endpoint) (*tls.Config, error) {
+	t := &tls.Config{NextProtos: o.alpn, ServerName: cmp.Or(o.serverName, at.host())}
+	switch {
 	case o.listen && o.cert == "":
 		return nil, exit.Usagef("a server needs a certificate: give --cert and --key")
 	case o.listen && o.serverName != "":
@@ -34,10 +52,7 @@ func (o *options) config(at endpoint) (*wrap.Config, error) {
 	case o.key != "" && o.cert == "":
 		return nil, exit.Usagef("--key without --cert")
 	}
-	if err := o.addFiles(t); err != nil {
-		return nil, err
-	}
-	return &wrap.Config{TLS: t, Codec: o.codec.Maker, HandshakeTimeout: o.timeout, Linger: maxLinger}, nil
+	return t, o.addFiles(t)
 }
 
 // addFiles reads the authorities, the certificate and its key.

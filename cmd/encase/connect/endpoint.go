@@ -16,7 +16,7 @@ import (
 
 // An endpoint is where the peer is.
 type endpoint struct {
-	network, address string // of package net, or "fifo"
+	network, address string // "tcp", "udp", "unix" or "fifo"
 	in, out          string // of FIFOs
 }
 
@@ -45,16 +45,33 @@ func (o *options) endpoint(args []string) (endpoint, error) {
 	if path, ok := strings.CutPrefix(args[0], "unix:"); ok && path != "" {
 		return endpoint{network: "unix", address: path}, nil
 	}
-	host, port, err := net.SplitHostPort(args[0])
+	network, address := o.network(args[0])
+	if network == "udp" && !o.datagrams.on {
+		return endpoint{}, exit.Usagef("%s is UDP: give --dtls", args[0])
+	}
+	host, port, err := net.SplitHostPort(address)
 	if err != nil || port == "" || host == "" && !o.listen {
 		return endpoint{}, exit.Usagef("%q is no address: %s", args[0], needed)
 	}
-	return endpoint{network: "tcp", address: args[0]}, nil
+	return endpoint{network: network, address: address}, nil
+}
+
+// network returns the network in front of an address, and what is behind it. Without one it is UDP for DTLS, else TCP.
+func (o *options) network(arg string) (network, address string) {
+	for _, network := range []string{"tcp", "udp"} {
+		if address, ok := strings.CutPrefix(arg, network+":"); ok {
+			return network, strings.TrimPrefix(address, "//")
+		}
+	}
+	if o.datagrams.on {
+		return "udp", arg
+	}
+	return "tcp", arg
 }
 
 // host returns the host in the address, "" if there is none.
 func (e endpoint) host() string {
-	if e.network != "tcp" {
+	if e.network != "tcp" && e.network != "udp" {
 		return ""
 	}
 	host, _, _ := net.SplitHostPort(e.address)

@@ -13,6 +13,7 @@ import (
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/cmd/encase/picture"
 	"github.com/encase-tls/encase/cmd/encase/terminal"
+	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
 )
 
@@ -23,6 +24,7 @@ func (o *options) explain(err error) error {
 		header      tls.RecordHeaderError
 		alert       *bio.AlertError
 		handshake   *handshakeError
+		dialogue    *preamble.Error
 	)
 	shaking := errors.As(err, &handshake)
 	switch {
@@ -30,18 +32,31 @@ func (o *options) explain(err error) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return &advice{err, "interrupted"} // before there was a connection
+	case errors.As(err, &dialogue):
+		return err // it says all there is to say
 	case errors.As(err, &certificate):
 		return &advice{err, o.aboutCertificate(certificate)}
 	case errors.Is(err, frame.ErrMalformed), errors.As(err, &header):
-		return &advice{err, fmt.Sprintf("%v; does the peer speak TLS in --codec %s?", err, o.codec)}
+		return &advice{err, err.Error() + o.doubt()}
 	case shaking && (errors.Is(err, bio.ErrTruncated) || errors.Is(err, os.ErrDeadlineExceeded)):
-		return &advice{err, fmt.Sprintf("%v; does the peer speak TLS in --codec %s?", err, o.codec)}
+		return &advice{err, err.Error() + o.doubt()}
 	case errors.Is(err, bio.ErrTruncated):
 		return &advice{err, "the peer ended without close_notify: what came may be incomplete"}
 	case errors.As(err, &alert):
 		return &advice{err, err.Error() + o.aboutAlert(alert)}
 	}
 	return err
+}
+
+// doubt asks what the peer may not have.
+func (o *options) doubt() string {
+	switch {
+	case !o.datagrams.on:
+		return fmt.Sprintf("; does the peer speak TLS in --codec %s?", o.codec)
+	case o.datagrams.pskFile != "":
+		return fmt.Sprintf("; does the peer speak DTLS in --codec %s, with the same key for this identity?", o.codec)
+	}
+	return fmt.Sprintf("; does the peer speak DTLS in --codec %s?", o.codec)
 }
 
 // advice is an error in other words.
@@ -128,10 +143,13 @@ func validity(c *x509.Certificate) string {
 // Alerts that say what to do.
 // https://www.rfc-editor.org/rfc/rfc8446#section-6
 const (
+	badRecord           = 20
 	handshakeFailure    = 40
 	badCertificate      = 42
 	unknownCA           = 48
+	decryptError        = 51
 	protocolVersion     = 70
+	unknownIdentity     = 115
 	certificateRequired = 116
 	noProtocol          = 120
 )
@@ -142,6 +160,9 @@ func (o *options) aboutAlert(e *bio.AlertError) string {
 	switch {
 	case e.Sent:
 		return ""
+	case o.datagrams.pskFile != "" && (e.Alert == handshakeFailure || e.Alert == badRecord || e.Alert == decryptError ||
+		e.Alert == unknownIdentity):
+		return "; do both ends have the same key for this identity, and a cipher suite in common, see --ciphers?"
 	case e.Alert == noProtocol:
 		return "; do both ends have a protocol of --alpn in common?"
 	case e.Alert == protocolVersion:

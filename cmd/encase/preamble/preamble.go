@@ -22,7 +22,7 @@ func Command() *cobra.Command {
 		Long: `A preamble is a dialogue in clear that comes before the first byte of TLS, such
 as STARTTLS of a mail server, or a request to a web proxy. It is named by a SPEC:
 a name, or a name, a colon and an argument: postgres, smtp:name=mail.example,
-connect:db.example:5432. encase forward takes a SPEC as --preamble.
+connect:db.example:5432. encase forward and encase connect take it as --preamble.
 
 All that is said in a preamble travels in clear, and no answer can make this
 program go on without the TLS that was asked for.`,
