@@ -13,9 +13,12 @@ import (
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/cmd/encase/codec"
 	"github.com/encase-tls/encase/cmd/encase/connect"
+	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/cmd/encase/demo"
 	"github.com/encase-tls/encase/cmd/encase/forward"
+	"github.com/encase-tls/encase/cmd/encase/pki"
 	"github.com/encase-tls/encase/cmd/encase/preamble"
+	"github.com/encase-tls/encase/cmd/encase/tunnel"
 	"github.com/encase-tls/encase/codecs"
 	_ "github.com/encase-tls/encase/codecs/all"
 )
@@ -34,7 +37,10 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), forward.Command(), preamble.Command(),
-		manCommand(newRoot))
+		pki.Command(), manCommand(newRoot))
+	info, _ := debug.ReadBuildInfo()
+	root.AddCommand(tunnel.Commands(moduleVersion(info))...)
+	root.AddCommand(control.Commands(tunnel.CleanUp)...)
 	return root
 }
 
@@ -44,7 +50,8 @@ of a protocol that only your equipment speaks.
 
 To see what that looks like, run "encase demo". To talk to one peer, as netcat
 does, use "encase connect"; to put TLS in a codec between programs that know
-nothing of it, as stunnel does, use "encase forward".
+nothing of it, as stunnel does, use "encase forward". To carry all the packets of
+a machine or a network, as a VPN does, use "encase up".
 
 A codec authenticates nothing and hides nothing; TLS does. Peers are verified
 always, and there is no switch that turns that off.
@@ -54,7 +61,7 @@ EXIT STATUS
     0   what was asked for has been done
     1   the peer, the network or this machine prevented it
     2   the command line, or a file that it names, is wrong
-    78  the configuration of "encase forward" is wrong
+    78  the configuration of "encase forward" or "encase up" is wrong
 
 ENVIRONMENT
 

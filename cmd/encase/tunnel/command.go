@@ -1,0 +1,124 @@
+// Package tunnel is the daemon that holds a tunnel, a server or a client, as one TOML file says: the commands "encase
+// up" and "encase check".
+//
+//	keys ─▶ document ─▶ config ─▶ daemon ─▶ tun.Server, tun.Client
+//	(all there are)     (files)   (signals, control socket, name servers, metrics)
+//
+// A configuration is either right as a whole or not used: every mistake is found before the first socket is opened, and
+// a reload that finds one changes nothing.
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/encase-tls/encase/cmd/encase/conf"
+	"github.com/encase-tls/encase/cmd/encase/exit"
+)
+
+// Commands returns the commands "up" and "check". version is that of the program.
+func Commands(version string) []*cobra.Command {
+	return []*cobra.Command{upCommand(version), checkCommand()}
+}
+
+func upCommand(version string) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "up {NAME | --config FILE}", Short: "Hold a tunnel, as a server or a client", Long: longUp, Example: exampleUp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			file, err := fileOf(file, args)
+			if err != nil {
+				return err
+			}
+			return up(c, file, version)
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "read `FILE`; NAME stands for /etc/encase/NAME.toml")
+	return c
+}
+
+func checkCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "check {NAME | --config FILE}", Short: "Check the configuration of a tunnel", Long: longCheck,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			file, err := fileOf(file, args)
+			if err != nil {
+				return err
+			}
+			cfg, found := readFile(file)
+			for _, p := range found.Warnings() {
+				fmt.Fprintln(c.ErrOrStderr(), p)
+			}
+			if err := complain(c.ErrOrStderr(), found); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "all is well: a %s\n", cfg.side)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "read `FILE`; NAME stands for /etc/encase/NAME.toml")
+	return c
+}
+
+// fileOf returns the file that a command line means.
+func fileOf(flag string, args []string) (string, error) {
+	switch {
+	case flag != "" && len(args) > 0:
+		return "", exit.Usagef("give a NAME, or --config FILE")
+	case flag != "":
+		return flag, nil
+	case len(args) == 0:
+		return "", exit.Usagef("which tunnel? Give a NAME, for /etc/encase/NAME.toml, or --config FILE")
+	}
+	return filepath.Join("/etc/encase", filepath.Base(args[0])+".toml"), nil
+}
+
+func up(c *cobra.Command, file, version string) error {
+	signal.Reset(syscall.SIGTERM, syscall.SIGINT) // the first ends the program until there is something to end in order
+	load := func() (*config, conf.Problems) { return readFile(file) }
+	cfg, found := load()
+	if err := complain(c.ErrOrStderr(), found); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	d := newDaemon(cfg, load, c.ErrOrStderr(), version)
+	for _, p := range found.Warnings() {
+		d.log.Warn("configuration", "at", p.Place.String(), "problem", p.Text)
+	}
+	return d.run(c.Context(), signals)
+}
+
+// complain writes mistakes, a line for each, and returns an error that counts them; nil if there are none.
+func complain(w io.Writer, found conf.Problems) error {
+	var e *conf.Error
+	if !errors.As(found.Err(), &e) {
+		return nil
+	}
+	fmt.Fprintln(w, e)
+	return &mistakesError{len(e.Mistakes)}
+}
+
+// A mistakesError says that mistakes have been written.
+type mistakesError struct{ n int }
+
+func (e *mistakesError) Error() string {
+	if e.n == 1 {
+		return "one mistake in the configuration"
+	}
+	return fmt.Sprintf("%d mistakes in the configuration", e.n)
+}
+
+// ExitCode returns the status that the program ends with.
+func (e *mistakesError) ExitCode() int { return conf.Status }

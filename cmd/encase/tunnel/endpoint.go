@@ -1,0 +1,217 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/encase-tls/encase/bio/dtls"
+	"github.com/encase-tls/encase/codecs"
+	"github.com/encase-tls/encase/codecs/preamble"
+	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/admission"
+	"github.com/encase-tls/encase/wrap/datagram"
+	"github.com/encase-tls/encase/wrap/udp"
+)
+
+// An endpoint is where a server listens, or where a client finds it.
+type endpoint struct {
+	path       string // in the configuration
+	carrier    string // tcp or udp
+	address    string
+	spec       string // of the codec
+	codec      frame.Maker
+	preambles  []frame.Preamble
+	mtu        int
+	serverName string
+}
+
+const (
+	writeBuffer  = 128 << 10 // frames behind this wait where others can overtake them
+	messageQueue = 4 << 20   // messages of one peer that wait to be read
+	socketBuffer = 4 << 20   // the kernel's, for bursts
+	replayWindow = 1024      // datagrams may overtake that many others on several queues of a network
+)
+
+func (c *config) endpoint(path string) endpoint {
+	d := c.doc
+	e := endpoint{path: path, carrier: get[string](d, path+".carrier"), address: get[string](d, path+".address"),
+		spec: get[string](d, path+".codec"), mtu: get[int](d, path+".mtu")}
+	if !d.has(path + ".address") {
+		d.wrong(path+".address", `is missing; write: address = "vpn.example.net:443"`)
+	}
+	e.serverName, _, _ = net.SplitHostPort(e.address)
+	c.readCodec(&e)
+	for _, spec := range get[[]string](d, path+".preamble") {
+		p, err := preamble.Parse(spec)
+		if err != nil {
+			d.wrong(path+".preamble", "%v; see: encase preamble list", err)
+			continue
+		}
+		e.preambles = append(e.preambles, p)
+	}
+	switch {
+	case e.carrier == "udp" && d.has(path+".preamble"):
+		d.wrong(path+".preamble", "is for carrier = \"tcp\"; take it out")
+	case e.carrier == "tcp" && d.has(path+".mtu"):
+		d.wrong(path+".mtu", "is for carrier = \"udp\"; take it out, interface.mtu is the one of the tunnel")
+	}
+	return e
+}
+
+// readCodec makes the codec and reports what cannot travel over the carrier.
+func (c *config) readCodec(e *endpoint) {
+	at := e.path + ".codec"
+	var err error
+	if e.codec, err = codecs.Parse(e.spec); err != nil {
+		c.doc.wrong(at, "%v; see: encase codec list", err)
+		return
+	}
+	role := frame.Server
+	if c.side == client {
+		role = frame.Client
+	}
+	m, err := e.codec(role)
+	if err != nil {
+		c.doc.wrong(at, "%v", err)
+		return
+	}
+	_, delimits := m.(frame.Delimiter)
+	_, timed := m.(frame.Timed)
+	_, holds := m.(frame.Backlogger)
+	name, _, _ := strings.Cut(e.spec, ":")
+	kinds := codecs.Stream | codecs.Datagram
+	if i := slices.IndexFunc(codecs.List(), func(i codecs.Info) bool { return i.Name == name }); i >= 0 {
+		kinds = codecs.List()[i].Carriers
+	}
+	switch over := e.carrier == "udp"; {
+	case frame.IsRaw(m):
+	case over && (timed || holds || kinds&codecs.Datagram == 0):
+		c.doc.wrong(at, "%q does not frame each datagram by itself; choose another, or carrier = \"tcp\"; see: encase codec list",
+			e.spec)
+	case !over && !delimits && !timed && !holds:
+		c.doc.wrong(at, "%q does not tell frames apart in a stream; choose another, or carrier = \"udp\"; see: encase codec list",
+			e.spec)
+	}
+	if l := m.Limits(); e.carrier == "udp" && e.mtu-l.Head-l.Tail < leastDatagram {
+		c.doc.wrong(e.path+".mtu", "leaves %d bytes in a datagram behind the codec, DTLS needs %d; raise it",
+			e.mtu-l.Head-l.Tail, leastDatagram)
+	}
+}
+
+// leastDatagram is what handshakes can be cut for.
+const leastDatagram = 512
+
+// String returns the endpoint for people.
+func (e *endpoint) String() string { return e.carrier + "://" + e.address }
+
+func (e *endpoint) streamConfig(t *tls.Config) *wrap.Config {
+	return &wrap.Config{TLS: t, Codec: e.codec, Preambles: e.preambles, WriteBuffer: writeBuffer}
+}
+
+// datagramConfig returns a configuration; mark is that of a client's socket.
+func (e *endpoint) datagramConfig(t *tls.Config, mark uint32) *datagram.Config {
+	codec := e.codec
+	if e.spec == "raw" {
+		codec = nil
+	}
+	return &datagram.Config{
+		TLS: t, Codec: codec, MTU: e.mtu, Queue: messageQueue,
+		Stack:  dtls.Stack(dtls.Options{SendCID: true, ReplayWindow: replayWindow}),
+		Socket: udp.Options{ReadBuffer: socketBuffer, WriteBuffer: socketBuffer, Mark: mark},
+	}
+}
+
+// entrance listens.
+func (e *endpoint) entrance(t *tls.Config, limits admission.Limits) (tun.Entrance, error) {
+	out := tun.Entrance{Codec: e.spec}
+	var err error
+	if e.carrier == "udp" {
+		out.Datagrams, err = datagram.Listen("udp", e.address, e.datagramConfig(t, 0), datagram.ListenOptions{Limits: limits})
+	} else {
+		out.TLS = e.streamConfig(t)
+		out.Stream, err = net.Listen("tcp", e.address)
+	}
+	if err != nil {
+		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this machine?", e, err)
+	}
+	return out, nil
+}
+
+// A dialer connects to endpoints of one server.
+type dialer struct {
+	tls  *tls.Config // without ServerName
+	mark uint32
+	find *resolver
+}
+
+// endpoint returns e for a client.
+func (d *dialer) endpoint(e endpoint) tun.Endpoint {
+	out := tun.Endpoint{Name: e.String(), Carrier: tun.Stream, Codec: e.spec}
+	t := d.tls.Clone()
+	t.ServerName = e.serverName
+	connect := d.stream
+	if e.carrier == "udp" {
+		out.Carrier = tun.Datagrams
+		connect = d.datagrams
+	}
+	out.Dial = func(ctx context.Context) (net.Conn, error) {
+		host, port, _ := net.SplitHostPort(e.address)
+		list, err := d.find.lookup(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		return each(ctx, list, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
+			return connect(ctx, &e, t, net.JoinHostPort(a.String(), port))
+		})
+	}
+	return out
+}
+
+// each tries addresses one after the other, each with its part of the time that is left.
+func each(ctx context.Context, list []netip.Addr, try func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+	const patience = 10 * time.Second
+	var all error
+	for i, a := range list {
+		wait := patience
+		if until, ok := ctx.Deadline(); ok {
+			wait = min(wait, time.Until(until)/time.Duration(len(list)-i))
+		}
+		one, cancel := context.WithTimeout(ctx, wait)
+		conn, err := try(one, a)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		all = errors.Join(all, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, all
+}
+
+func (d *dialer) stream(ctx context.Context, e *endpoint, t *tls.Config, address string) (net.Conn, error) {
+	raw, err := (&net.Dialer{Control: marked(d.mark)}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn := wrap.Client(wrap.Stream(raw), e.streamConfig(t))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (d *dialer) datagrams(ctx context.Context, e *endpoint, t *tls.Config, address string) (net.Conn, error) {
+	return datagram.Dial(ctx, "udp", address, e.datagramConfig(t, d.mark))
+}
