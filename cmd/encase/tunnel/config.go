@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/encase-tls/encase/cmd/encase/conf"
@@ -151,6 +152,8 @@ func (c *config) readInterface() {
 	}
 	if err := device.CheckName(c.iface.Name); err != nil {
 		d.wrong("interface.name", "%v", err)
+	} else if strings.Contains(c.iface.Name, "%") {
+		d.wrong("interface.name", "has a %% in it; write the whole name: the control socket is named after it")
 	}
 	if ns := c.iface.Namespace; ns != "" {
 		if _, err := os.Stat(ns); err != nil {

@@ -45,9 +45,9 @@ func number(least, most int64) kind {
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("must be a whole number, without quotation marks")
-		case n < least || n > most && least == most:
+		case n != least && least == most:
 			return nil, fmt.Errorf("is %d; this program reads %d", n, least)
-		case n > most:
+		case n < least || n > most:
 			return nil, fmt.Errorf("is out of bounds; %d to %d are allowed", least, most)
 		}
 		return int(n), nil
