@@ -18,8 +18,8 @@ import (
 	"github.com/encase-tls/encase/wrap/datagram/lossy"
 )
 
-// stunHello returns a STUN message of a type, with contents.
-func stunHello(kind uint16, contents string) []byte {
+// stunMessage returns a STUN message of a type, with contents.
+func stunMessage(kind uint16, contents string) []byte {
 	m := binary.BigEndian.AppendUint16(nil, kind)
 	m = binary.BigEndian.AppendUint16(m, uint16(len(contents)))
 	m = binary.BigEndian.AppendUint32(m, stunCookie)
@@ -47,16 +47,16 @@ func TestStrangers(t *testing.T) {
 	for _, garbage := range [][]byte{
 		nil, {0}, {0x40}, {0x40, 0, 0}, {0x40, 0, 0xff, 0xff}, {0x40, 0, 0, 0}, {0x40, 0, 0, 1, 22}, {0x4f, 0xff, 0, 0},
 		[]byte("\x16\xfe\xfd and so on"), {0x80}, {0xff}, bytes.Repeat([]byte{0x40}, 60000),
-		stunHello(0x0001, ""),                                                 // a request
-		stunHello(0x0101, "\x00\x20\xff\xff"),                                 // an attribute longer than the message
-		stunHello(0x0101, "")[:stunHeader-1],                                  // cut
-		stunHello(0x0017, ""),                                                 // a Data indication of nothing
-		stunHello(0x0017, "\x00\x12\x00\x08\x00\x02\x00\x00\x00\x00\x00\x00"), // from an address of IPv6 that is short
+		stunMessage(0x0001, ""),                                                 // a request
+		stunMessage(0x0101, "\x00\x20\xff\xff"),                                 // an attribute longer than the message
+		stunMessage(0x0101, "")[:stunHeader-1],                                  // cut
+		stunMessage(0x0017, ""),                                                 // a Data indication of nothing
+		stunMessage(0x0017, "\x00\x12\x00\x08\x00\x02\x00\x00\x00\x00\x00\x00"), // from an address of IPv6 that is short
 	} {
 		network.ToClients(garbage)
 	}
 	for range 1000 { // more than there is room for
-		network.ToClients(stunHello(0x0001, ""))
+		network.ToClients(stunMessage(0x0001, ""))
 		network.ToClients([]byte{0x4f, 0xff, 0, 0})
 	}
 	for _, conn := range []net.Conn{conn, c.client(t, relay, c.listener(t))} {
@@ -121,6 +121,68 @@ func TestServersThatAreNone(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// TestServerDies: over TCP, a connection ends when the server does, and says so.
+func TestServerDies(t *testing.T) {
+	user := Credentials{"alice", "secret"}
+	server, addresses, err := turnServer(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCertificates(t)
+	conn, err := net.Dial("tcp", addresses["tcp"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := New(t.Context(), conn, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	peer := c.listener(t)
+	dtls := c.client(t, relay, peer)
+	defer dtls.Close()
+	server.Close()
+	conn.(*net.TCPConn).CloseRead()
+	dtls.SetReadDeadline(time.Now().Add(patience))
+	if _, err := dtls.Read(make([]byte, 100)); err == nil || err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Read: %v", err)
+	}
+	began := time.Now()
+	_, err = relay.Bind(t.Context(), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(peer)))
+	if err == nil || time.Since(began) > time.Second {
+		t.Errorf("Bind: %v, after %v", err, time.Since(began))
+	}
+}
+
+// FuzzSort: whatever comes, a channel gets what has its number, and the control what may be STUN.
+func FuzzSort(f *testing.F) {
+	for _, m := range [][]byte{nil, {0x40, 0, 0, 0}, {0x40, 1, 0, 1, 22}, []byte("\x16\xfe\xfd"),
+		stunMessage(0x0113, "\x00\x09\x00\x04\x00\x00\x04\x01"), stunMessage(0x0017, "")} {
+		f.Add(m)
+	}
+	near, far := net.Pipe()
+	f.Cleanup(func() { far.Close() })
+	f.Fuzz(func(t *testing.T, message []byte) {
+		r := &Relay{conn: near, stream: true, channels: map[uint16]*Channel{}}
+		r.control = newControl(r.send, near, false)
+		c, err := r.open(0x4000, &net.UDPAddr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.sort(message)
+		ours := len(message) >= 4 && message[0] == 0x40 && message[1] == 0
+		if got := len(c.queue) == 1; got != ours {
+			t.Errorf("the channel gets it: %v", got)
+		}
+		if got := len(r.control.in) == 1; got != (len(message) > 0 && message[0] < 4) {
+			t.Errorf("the control gets it: %v", got)
+		}
+		if len(c.queue)+len(r.control.in)+int(r.Ignored()) != 1 {
+			t.Error("it gets lost, or comes twice")
+		}
+	})
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }

@@ -10,7 +10,9 @@
 // A client reaches a DTLS server by way of the relay. A server is itself behind the relay: it prints the address where
 // its peers, which have to be known, reach it, and answers each message with the same.
 //
-// relay.go, control.go and channel.go are for taking along: a [Channel] is a wrap.Carrier.
+// relay.go, control.go and channel.go are for taking along: a [Channel] is a wrap.Carrier. A server whose peers nobody
+// knows before they come does without: datagram.NewListener takes the net.PacketConn that pion/turn allocates, which has
+// the framing then (TestListenerBehindCoturn).
 package main
 
 import (

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/turn/v4"
+
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
@@ -182,6 +184,50 @@ func TestServerBehindCoturn(t *testing.T) {
 				t.Errorf("it prints %q", rest)
 			}
 		})
+	}
+}
+
+// TestListenerBehindCoturn has clients come from ports that nobody knew before. That takes no Channel: the relayed
+// address is a net.PacketConn of pion/turn, which has channels of its own, and a Listener listens on any.
+func TestListenerBehindCoturn(t *testing.T) {
+	t.Parallel()
+	c := newCertificates(t)
+	coturn := startCoturn(t, Credentials{"alice", "secret"})
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	client, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: coturn, Username: "alice", Password: "secret",
+		Conn: pc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	relayed, err := client.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CreatePermission(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.config()
+	cfg.Handler = func(c *datagram.Conn, message []byte) { c.Write(message) }
+	l, err := datagram.NewListener(relayed, cfg, datagram.ListenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var clients sync.WaitGroup
+	for range 5 {
+		clients.Go(func() { c.askDirectly(t, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, l.Addr().String()) })
+	}
+	clients.Wait()
+	if n := l.Stats().Opened; n != 5 {
+		t.Errorf("%d handshakes are done", n)
 	}
 }
 
