@@ -11,8 +11,8 @@
 // its peers, which have to be known, reach it, and answers each message with the same.
 //
 // relay.go, control.go and channel.go are for taking along: a [Channel] is a wrap.Carrier. A server whose peers nobody
-// knows before they come does without: datagram.NewListener takes the net.PacketConn that pion/turn allocates, which has
-// the framing then (TestListenerBehindCoturn).
+// knows before they come does without: datagram.NewListener takes the net.PacketConn that pion/turn allocates, which
+// does the framing then (TestListenerBehindCoturn).
 package main
 
 import (
