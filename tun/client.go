@@ -67,6 +67,9 @@ const (
 	// finalPause is how long a client waits that the server does not want: an operator may change that.
 	finalPause = 5 * time.Minute
 
+	// forgottenPause is how long it waits if the server has forgotten it.
+	forgottenPause = 100 * time.Millisecond
+
 	// repeatAfter is when what was said over datagrams is said again.
 	repeatAfter = time.Second
 	// overlap is how long a connection goes on behind one that replaces it: for what is on its way.
@@ -157,8 +160,13 @@ func (c *Client) Run(ctx context.Context) error {
 // pauseAfter returns when to try again. Clients that have lost the same server do not come back at the same moment.
 func (c *Client) pauseAfter(err error, pause time.Duration) time.Duration {
 	var bye *wire.Bye
-	if errors.As(err, &bye) && bye.Reason.Final() {
-		pause = finalPause
+	if errors.As(err, &bye) {
+		switch {
+		case bye.Reason.Final():
+			pause = finalPause
+		case bye.Reason == wire.ReasonReplaced: // the server is there, and does not know the session
+			pause = min(pause, forgottenPause)
+		}
 	}
 	return pause/2 + rand.N(pause)
 }
@@ -392,12 +400,14 @@ func (c *Client) carry(j *joined, conn net.Conn, e Endpoint) {
 	}
 }
 
-// keepUp sees to it that there is a connection of a kind, and that it is young enough.
+// keepUp sees to it that there is a connection of a kind, that it is young enough, and that the peer is heard: a server
+// that was started anew does not know connections of datagrams from before, and cannot say so. A new one tells.
 func (c *Client) keepUp(j *joined, carrier Carrier, endpoints []Endpoint) {
 	pause := leastPause
 	for i := 0; wait(j.ctx, lookInterval); {
 		have := pick(j.list(), func(o *connection) bool { return o.carrier == carrier })
-		if have != nil && !have.old(time.Duration(j.config.Rekey)) || carrier == Datagrams && !j.config.Datagrams {
+		good := have != nil && !have.old(time.Duration(j.config.Rekey)) && !have.health.silent(time.Now())
+		if good || carrier == Datagrams && !j.config.Datagrams {
 			continue
 		}
 		err := c.attach(j, endpoints[i%len(endpoints)])

@@ -11,6 +11,8 @@ import (
 const (
 	// askAfter is how long an end waits for a word of the peer, after it has sent something, before it asks.
 	askAfter = time.Second
+	// silentAfter is how long a client then waits, at least, until it tries a new connection beside.
+	silentAfter = 250 * time.Millisecond
 	// stallAfter is how long it waits before it holds the connection for stalled, and takes another if there is one.
 	stallAfter = 3 * time.Second
 )
@@ -130,6 +132,13 @@ func (h *health) works(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.lost && (h.unheard.IsZero() || now.Sub(h.unheard) < stallAfter)
+}
+
+// silent reports whether the peer should have been heard by now, even if a packet or two were lost.
+func (h *health) silent(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.unheard.IsZero() && now.Sub(h.unheard) >= askAfter+max(silentAfter, 2*h.rtt)
 }
 
 // proven reports whether the peer has ever answered.

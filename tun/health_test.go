@@ -79,3 +79,29 @@ func TestHealthSeesThatOnlyControlArrives(t *testing.T) {
 		t.Errorf("counters that wrap around: works %v, loss %v", h.works(now), h.loss)
 	}
 }
+
+// A peer is silent when it was asked and has not answered in time, which is longer on long ways; idle it is not.
+func TestSilent(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		rtt, since time.Duration
+		asked      bool
+		want       bool
+	}{
+		{0, time.Hour, false, false},
+		{time.Millisecond, 1200 * time.Millisecond, true, false},
+		{time.Millisecond, 1300 * time.Millisecond, true, true},
+		{time.Second, 2900 * time.Millisecond, true, false},
+		{time.Second, 3 * time.Second, true, true},
+	} {
+		var h health
+		h.init(now)
+		h.rtt = c.rtt
+		if c.asked {
+			h.ask(now, wire.Ping{})
+		}
+		if got := h.silent(now.Add(c.since)); got != c.want {
+			t.Errorf("%+v: silent is %v", c, got)
+		}
+	}
+}
