@@ -1,18 +1,30 @@
 package tunnel
 
 import (
+	"context"
 	"crypto/tls"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/cmd/encase/exit"
 	_ "github.com/encase-tls/encase/codecs/all"
 	"github.com/encase-tls/encase/frame"
 )
 
+// asCommand makes the test binary the command encase up.
+const asCommand = "ENCASE_TEST_COMMAND"
+
 func TestMain(m *testing.M) {
 	frame.PoisonReleased(true)
+	if os.Getenv(asCommand) != "" {
+		c := upCommand("test")
+		c.SetContext(context.Background())
+		if err := c.Execute(); err != nil {
+			os.Exit(exit.Status(err))
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -68,5 +80,3 @@ address = "server.test:4433"
 codec = "length:16be"
 `
 )
-
-func mistakesIn(dir string) string { return filepath.Join(dir, "mistakes.toml") }
