@@ -228,7 +228,8 @@ func TestDTLSOpenSSL(t *testing.T) {
 		}
 		addr := pc.LocalAddr().String()
 		pc.Close()
-		cmd := exec.Command("openssl", append([]string{"s_server", "-dtls1_2", "-quiet", "-nocert", "-accept", addr}, secret...)...)
+		cmd := exec.Command("openssl", append([]string{"s_server", "-dtls1_2", "-quiet", "-nocert", "-accept", addr},
+			secret...)...)
 		stdin := program(t, cmd)
 		client := startPeer(t, "--dtls", "--psk-file", psk, addr)
 		client.connected(t)

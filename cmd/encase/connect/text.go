@@ -5,9 +5,10 @@ the peer sends to standard output: what "openssl s_client" does for TLS, for TLS
 in the framing of a codec. With --listen be the server of one connection.
 
 The peer is a TCP address, a Unix socket, or two FIFOs (or serial devices), one
-for each direction; with --dtls it is a UDP address, see below. At the end of standard input the peer gets a close_notify,
-and what it still has to say is waited for. If the peer ends first, standard
-input is sent on until the peer closes the connection itself.
+for each direction; with --dtls it is a UDP address, see below. At the end of
+standard input the peer gets a close_notify, and what it still has to say is
+waited for. If the peer ends first, standard input is sent on until the peer
+closes the connection itself.
 
 The peer's certificate is always verified. A client trusts the authorities of
 the system, or those in --ca instead, and wants the certificate to be for HOST or

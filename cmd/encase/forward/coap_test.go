@@ -55,7 +55,8 @@ func keyFile(t testing.TB, pairs ...string) (path string) {
 }
 
 func coapKeys(t testing.TB) string {
-	return fmt.Sprintf("dtls = true\npsk_file = %q\n", keyFile(t, "another", "another key of 20 by", coapIdentity, coapKey))
+	keys := keyFile(t, "another", "another key of 20 by", coapIdentity, coapKey)
+	return fmt.Sprintf("dtls = true\npsk_file = %q\n", keys)
 }
 
 // coapServer starts a server of CoAP and returns the address where it hears args' kind of CoAP.

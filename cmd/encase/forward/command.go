@@ -1,8 +1,10 @@
 // Package forward is the command encase forward: it accepts connections in one form and connects them on in another,
-// plain or TLS in any codec, over TCP or Unix sockets; stunnel with codecs.
+// plain or TLS in any codec, over TCP or Unix sockets; stunnel with codecs. It does the same for datagrams and DTLS.
 //
 //	document ─▶ reader ─▶ config ─▶ service ─▶ listener ─▶ route ─▶ session ─▶ relay ─▶ two ends
 //	(a file, or flags)              (signals)             (of now)  (one connection)
+//	                                        ─▶ port ─────▶ route ─▶ exchange ─▶ two ways ─▶ two outlets
+//	                                          (of UDP)              (one client's datagrams)
 //
 // A configuration is either right as a whole or not used: every mistake is found before the first socket is opened, and
 // a reload that finds one changes nothing.
@@ -29,7 +31,7 @@ import (
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "forward {--config FILE | --accept ADDRESS --connect ADDRESS}",
-		Short:         "Forward connections into, out of or between TLS in codecs",
+		Short:         "Forward connections and datagrams into, out of or between TLS and DTLS in codecs",
 		Long:          long,
 		Example:       example,
 		Args:          noArguments,

@@ -42,6 +42,7 @@ func folder(t *testing.T) {
 	write("open.key", read("long.key"), 0o640)
 	write("keys", "# two\nAlice:"+strings.Repeat("ab", 16)+"\n\nBob:"+strings.Repeat("cd", 16)+"\n", 0o600)
 	write("open.keys", read("keys"), 0o640)
+	write("short.keys", "Alice:abab\n", 0o600)
 	write("bad.keys", "# two\nAlice:abab\nBob:verysecret\n", 0o600)
 	write("both.pem", read("long.crt")+read("long.key"), 0o600)
 	write("openboth.pem", read("long.crt")+read("long.key"), 0o644)
@@ -130,6 +131,10 @@ func TestWarnings(t *testing.T) {
 		{"no TLS", connect("address = \"a:1\""), `f:4: forward.accept.address: warning: neither side has TLS: `},
 		{"files", accept("address = \":1\"\ntls = true\ncert = \"both.pem\"") + "[limits]\nmax_connections = 1000000000\n",
 			`f:11: limits.max_connections: warning: 1000000000 connections need 2000000064 open files, `},
+		{"no DTLS", strings.ReplaceAll(connect("address = \"udp:a:1\""), "\"127", "\"udp:127"),
+			`f:4: forward.accept.address: warning: neither side has DTLS: `},
+		{"short key", strings.ReplaceAll(connect("address = \"udp:a:1\"\ndtls = true\npsk_file = \"short.keys\""), "\"127",
+			"\"udp:127"), `f:8: forward.connect.psk_file: warning: short.keys: a key has 2 bytes and can be guessed; `},
 		{"nothing", accept("address = \":1\"\ntls = true\ncert = \"both.pem\""), ``},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -221,6 +226,79 @@ buffer = "1MiB"
 	} {
 		if !ok {
 			t.Errorf("%s: not as in the file: %+v", what, f)
+		}
+	}
+}
+
+// A file of every key of datagrams is read as it says, and what is not said is as documented.
+func TestEveryKeyOfDatagrams(t *testing.T) {
+	folder(t)
+	doc, bad := parseTOML("f", []byte(`
+config_version = 1
+[[forward]]
+name = "a"
+[forward.accept]
+address = "udp6:[::1]:1"
+codec = "capwap"
+cert = "both.pem"
+psk_file = "keys"
+mtu = 1400
+connection_ids = false
+alpn = "coap"
+[forward.connect]
+address = ["udp:127.0.0.1:2", "udp4://127.0.0.1:3"]
+dtls = true
+psk_file = "keys"
+psk_identity = "Bob"
+ciphers = ["PSK-AES128-CCM8", "TLS_PSK_WITH_AES_128_GCM_SHA256"]
+answer_timeout = "0s"
+[[forward]]
+name = "b"
+accept.address = "127.0.0.1:1"
+accept.dtls = true
+accept.codec = "length:16be"
+accept.cert = "both.pem"
+[forward.connect]
+address = "udp:127.0.0.1:2"
+dtls = true
+server_name = "server.test"
+[[forward]]
+name = "c"
+connect.address = "udp:127.0.0.1:2"
+[forward.accept]
+address = "udp:127.0.0.1:1"
+dtls = true
+cert = "both.pem"
+ca = "ca.crt"
+client_auth = "request"
+`))
+	if doc == nil {
+		t.Fatal(bad)
+	}
+	cfg, found := read(doc)
+	if cfg == nil {
+		t.Fatal(found.err())
+	}
+	f, g, h := cfg.forwards[0], cfg.forwards[1], cfg.forwards[2]
+	in, out := f.accept.dtls, f.connect.dtls
+	key, err := out.options.PSK(nil)
+	unknown, refused := in.options.PSK([]byte("Carol"))
+	for what, ok := range map[string]bool{
+		"accept":      f.accept.address == address{"udp6", "[::1]:1"} && in.mtu == 1400 && !in.cids && in.codec != nil,
+		"connect":     len(f.connect.addresses) == 2 && f.connect.addresses[1] == address{"udp4", "127.0.0.1:3"},
+		"credentials": len(in.tls.Certificates) == 1 && h.accept.dtls.tls.ClientAuth == tls.VerifyClientCertIfGiven,
+		"resumption":  h.accept.dtls.options.Sessions == nil && g.accept.dtls.options.Sessions != nil,
+		"key":         err == nil && len(key) == 16 && key[0] == 0xcd && string(out.options.PSKIdentity) == "Bob",
+		"unknown":     refused != nil && unknown == nil,
+		"ciphers":     len(out.options.CipherSuites) == 2 && in.options.CipherSuites == nil,
+		"ids":         out.options.SendCID && out.cids,
+		"answer":      out.answer == 0 && g.connect.dtls.answer == 30*time.Second && in.answer == 0,
+		"limits":      f.limits.idle == time.Minute && f.limits.handshake == 30*time.Second,
+		"stream":      g.datagrams() && !g.accept.address.isUDP() && g.accept.tls == nil,
+		"verifies":    !g.connect.dtls.tls.InsecureSkipVerify && g.connect.dtls.tls.ServerName == "server.test",
+	} {
+		if !ok {
+			t.Errorf("%s: not as in the file", what)
 		}
 	}
 }

@@ -368,7 +368,8 @@ func TestDatagramReload(t *testing.T) {
 	in.find(t, 0, "connection failed", "remedy", "forward.connect.ca")
 
 	d.reloadWith(t, forwardTOML("out", anyUDP, f.server("length:16be"), green, ""))
-	d.find(t, 0, "not reloaded: everything goes on as it was", "error", "codec and connection_ids of a UDP address cannot change")
+	d.find(t, 0, "not reloaded: everything goes on as it was", "error",
+		"codec and connection_ids of a UDP address cannot change")
 	mustAsk(t, old, "hello", "red")
 
 	d.reloadWith(t, forwardTOML("another", anyUDP, f.server("raw"), green, ""))
@@ -425,9 +426,11 @@ func TestDatagramPortTaken(t *testing.T) {
 // The flags make the same as a file does.
 func TestDatagramFlags(t *testing.T) {
 	keys := keyFile(t, "one", "0123456789abcdef", "two", "abcdefghijklmnop")
-	out := execute(t, "--accept", anyUDP, "--connect", serveUDP(t, sameBack), "--accept-dtls", "--psk-file", keys, "--mtu", "1400")
+	out := execute(t, "--accept", anyUDP, "--connect", serveUDP(t, sameBack), "--accept-dtls", "--psk-file", keys,
+		"--mtu", "1400")
 	in := execute(t, "--accept", anyUDP, "--connect", out.address("forward"), "--connect-dtls", "--psk-file", keys,
-		"--psk-identity", "two", "--ciphers", "PSK-AES128-CCM8,PSK-AES128-GCM-SHA256", "--connection-ids=false", "--idle-timeout", "300ms")
+		"--psk-identity", "two", "--ciphers", "PSK-AES128-CCM8,PSK-AES128-GCM-SHA256", "--connection-ids=false",
+		"--idle-timeout", "300ms")
 	mustAsk(t, in.udp("forward"), "hello", "hello")
 	in.find(t, 0, "connection closed", "reason", "idle")
 	e := out.find(t, 0, "connection closed", "client_tls", "identity:two")

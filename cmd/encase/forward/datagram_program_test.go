@@ -33,7 +33,8 @@ func dtlsClientKeys(_ *testing.T, f testFiles) string { return f.client("raw") }
 
 func pskKeys(cipher string) (accept, connect func(*testing.T, testFiles) string) {
 	accept = func(t *testing.T, _ testFiles) string {
-		return fmt.Sprintf("dtls = true\npsk_file = %q\nciphers = %q\n", keyFile(t, "a", "b", programIdentity, programKey), cipher)
+		keys := keyFile(t, "a", "b", programIdentity, programKey)
+		return fmt.Sprintf("dtls = true\npsk_file = %q\nciphers = %q\n", keys, cipher)
 	}
 	connect = func(t *testing.T, f testFiles) string {
 		return accept(t, f) + fmt.Sprintf("psk_identity = %q\n", programIdentity)
@@ -49,7 +50,8 @@ func dtlsMethods() []dtlsMethod {
 	const gnutlsPSK = "--priority=NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:"
 	return []dtlsMethod{
 		{"certificates", dtlsServerKeys, dtlsClientKeys, "ECDHE_ECDSA",
-			[]string{"-CAfile", "ca.crt", "-servername", "server.test", "-verify_hostname", "server.test", "-verify_return_error"},
+			[]string{"-CAfile", "ca.crt", "-servername", "server.test", "-verify_hostname", "server.test",
+				"-verify_return_error"},
 			[]string{"-cert", "server.crt", "-key", "server.key"},
 			[]string{"--x509cafile=ca.crt", "--verify-hostname=server.test"},
 			[]string{"--x509certfile=server.crt", "--x509keyfile=server.key", "--disable-client-cert"}},
@@ -142,7 +144,8 @@ func TestDTLSServers(t *testing.T) {
 		t.Run(m.name+"/openssl", func(t *testing.T) {
 			f := dtlsFolder(t)
 			address := fmt.Sprintf("127.0.0.1:%d", freeUDP(t))
-			s := startProgram(t, "openssl", append([]string{"s_server", "-quiet", "-dtls1_2", "-accept", address}, m.opensslServer...)...)
+			s := startProgram(t, "openssl", append([]string{"s_server", "-quiet", "-dtls1_2", "-accept", address},
+				m.opensslServer...)...)
 			d := run(t, forwardTOML("in", anyUDP, "", "udp:"+address, m.connect(t, f)))
 			c := d.udp("in")
 			c.Write([]byte("from the client\n"))
@@ -155,7 +158,8 @@ func TestDTLSServers(t *testing.T) {
 		t.Run(m.name+"/gnutls-serv", func(t *testing.T) {
 			f := dtlsFolder(t)
 			port := freeUDP(t)
-			startProgram(t, "gnutls-serv", append([]string{"--udp", "--echo", "--mtu=1300", "-p", fmt.Sprint(port)}, m.gnutlsServer...)...)
+			startProgram(t, "gnutls-serv", append([]string{"--udp", "--echo", "--mtu=1300", "-p", fmt.Sprint(port)},
+				m.gnutlsServer...)...)
 			d := run(t, forwardTOML("in", anyUDP, "", fmt.Sprintf("udp:127.0.0.1:%d", port), m.connect(t, f)))
 			mustAsk(t, d.udp("in"), "do you hear me?\n", "do you hear me?\n")
 		})
@@ -182,7 +186,8 @@ func TestDTLSResumes(t *testing.T) {
 	t.Run("client", func(t *testing.T) {
 		d := run(t, forwardTOML("out", anyUDP, f.server("raw"), serveUDP(t, sameBack), ""))
 		for i, keep := range []string{"-sess_out", "-sess_in"} {
-			c := startDTLSClient(t, "openssl", d.address("out"), "-CAfile", "ca.crt", "-servername", "server.test", keep, "session")
+			c := startDTLSClient(t, "openssl", d.address("out"), "-CAfile", "ca.crt", "-servername", "server.test",
+				keep, "session")
 			c.say("hello")
 			c.expect("hello")
 			c.stdin.Close()
@@ -260,8 +265,17 @@ func TestDNS(t *testing.T) {
 	needs(t, "dig", "unbound")
 	f := dtlsFolder(t)
 	port := freeUDP(t)
-	conf := fmt.Sprintf("server:\n interface: 127.0.0.1@%d\n do-daemonize: no\n use-syslog: no\n chroot: \"\"\n username: \"\"\n"+
-		" pidfile: \"\"\n directory: %q\n local-zone: example. static\n local-data: \"device.example. A 192.0.2.7\"\n", port, f.dir)
+	conf := fmt.Sprintf(`server:
+ interface: 127.0.0.1@%d
+ do-daemonize: no
+ use-syslog: no
+ chroot: ""
+ username: ""
+ pidfile: ""
+ directory: %q
+ local-zone: example. static
+ local-data: "device.example. A 192.0.2.7"
+`, port, f.dir)
 	if err := os.WriteFile("unbound.conf", []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

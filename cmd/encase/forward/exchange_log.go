@@ -58,8 +58,8 @@ func (x *exchange) remedy(by party, err error) string {
 	for from := range x.ways {
 		lost := &x.ways[from].lost
 		if lost.tooLong.Load() > 0 {
-			return fmt.Sprintf("datagrams of up to %d bytes came, %d go on: let the programs send shorter ones, or raise mtu if "+
-				"the path carries more", lost.longest.Load(), lost.most.Load())
+			return fmt.Sprintf("datagrams of up to %d bytes came, %d go on: let the programs send shorter ones, or raise mtu "+
+				"if the path carries more", lost.longest.Load(), lost.most.Load())
 		}
 	}
 	switch {

@@ -22,12 +22,14 @@ type plainFlag struct{ name, path, help string }
 
 var plainFlags = []plainFlag{
 	{"accept-mode", "forward[0].accept.mode", "`PERMISSIONS` of a Unix socket that is listened on (default 0600)"},
-	{"accept-codec", "forward[0].accept.codec", "what is accepted is TLS, or DTLS, in this `CODEC`; encase codec list shows them"},
+	{"accept-codec", "forward[0].accept.codec",
+		"what is accepted is TLS, or DTLS, in this `CODEC`; encase codec list shows them"},
 	{"connect-codec", "forward[0].connect.codec", "what is connected is TLS, or DTLS, in this `CODEC`"},
 	{"name", "forward[0].name", "`NAME` in the log (default forward)"},
 	{"max-connections", "limits.max_connections",
 		"`NUMBER` of connections at a time; what exceeds it is closed at once (default 10000, or fewer if files are)"},
-	{"handshake-timeout", "limits.handshake_timeout", "`TIME` for the preambles, and again for the handshake (default 15s, with datagrams 30s)"},
+	{"handshake-timeout", "limits.handshake_timeout",
+		"`TIME` for the preambles, and again for the handshake (default 15s, with datagrams 30s)"},
 	{"connect-timeout", "limits.connect_timeout", "`TIME` to reach an address (default 10s)"},
 	{"idle-timeout", "limits.idle_timeout",
 		"`TIME` without a byte either way after which a connection is cut (default 0s, never; with datagrams 60s)"},
@@ -45,7 +47,8 @@ func addFlags(c *cobra.Command) {
 	f.Bool("check", false, "tell what is wrong with the configuration, and end")
 	f.BoolP("verbose", "v", false, "the same as --log-level debug")
 	f.String("accept", "", "`ADDRESS` to listen on: HOST:PORT, :PORT, udp:HOST:PORT, unix:PATH")
-	f.StringArray("connect", nil, "`ADDRESS` to connect to: HOST:PORT, udp:HOST:PORT, unix:PATH; several are tried in order")
+	f.StringArray("connect", nil,
+		"`ADDRESS` to connect to: HOST:PORT, udp:HOST:PORT, unix:PATH; several are tried in order")
 	f.Bool("accept-tls", false, "what is accepted is TLS")
 	f.Bool("connect-tls", false, "what is connected is TLS")
 	f.Bool("accept-dtls", false, "what is accepted is DTLS")

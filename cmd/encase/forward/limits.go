@@ -25,6 +25,15 @@ func (g *gate) enter() bool {
 	return true
 }
 
+// full reports whether enter would fail; if so, somebody is refused.
+func (g *gate) full() bool {
+	if most := g.most.Load(); most == 0 || g.inside.Load() < most {
+		return false
+	}
+	g.refused.Add(1)
+	return true
+}
+
 func (g *gate) leave() { g.inside.Add(-1) }
 
 // A sparseLog writes what could happen very often, but not more often than once a second; it says how often it did not.

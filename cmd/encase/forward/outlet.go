@@ -39,8 +39,7 @@ type plainOutlet struct {
 	sock  *udp.Socket
 	to    netip.AddrPort // zero: the socket is connected
 	local netip.Addr
-	own   bool   // the socket is closed with the outlet
-	gone  func() // is told that it was closed; nil: nobody
+	own   bool // the socket is closed with the outlet
 }
 
 // parcels are the packets of one batch.
@@ -79,9 +78,6 @@ func (o *plainOutlet) refused(p *udp.Packet, lost *losses) {
 func (o *plainOutlet) close() {
 	if o.own {
 		o.sock.Close()
-	}
-	if o.gone != nil {
-		o.gone()
 	}
 }
 

@@ -27,6 +27,9 @@ const (
 	dialBuffer   = 1 << 20
 )
 
+// failedPause is how long a client whose server could not be reached is not listened to.
+const failedPause = time.Second
+
 // A port is a UDP address that is listened on, by as many sockets as there are processors. Its sockets are those of its
 // clients, too: they are closed when nobody is there any more.
 type port struct {
@@ -48,42 +51,71 @@ func (p *port) init(s *service, a address) {
 func (p *port) use(rt *route)   { p.route.Store(rt) }
 func (p *port) current() *route { return p.route.Load() }
 
-// enter returns an exchange for a new client; nil if the limits do not allow it. ended is told when it has ended.
-func (p *port) enter(peer net.Addr, ended func(failed bool)) *exchange {
+// enter returns an exchange for a new client; nil if the limits do not allow it. forget is called when another may take
+// its place.
+func (p *port) enter(peer net.Addr, forget func()) *exchange {
 	rt := p.route.Load()
-	switch {
-	case !p.s.all.enter():
-		p.refuse(rt, peer, "limits.max_connections", &p.s.all)
+	if limit, g := p.admit(rt); g != nil {
+		p.refuse(rt, limit, g, "peer", peerText(peer))
 		return nil
-	case !rt.gate.enter():
-		p.s.all.leave()
-		p.refuse(rt, peer, "forward.limits.max_connections", rt.gate)
-		return nil
-	}
-	var x *exchange
-	leave := func(failed bool) {
-		if ended != nil {
-			ended(failed)
-		}
-		rt.gate.leave()
-		p.s.all.leave()
-		p.left(x)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.retired {
-		rt.gate.leave()
-		p.s.all.leave()
+		p.leave(rt)
 		return nil
 	}
-	x = newExchange(rt, peer, leave)
+	var x *exchange
+	out := func() {
+		forget()
+		p.leave(rt)
+		p.left(x)
+	}
+	x = newExchange(rt, peer, func(failed bool) {
+		if failed && !p.isRetired() { // each datagram of this client would begin another attempt
+			time.AfterFunc(failedPause, out)
+			return
+		}
+		out()
+	})
 	p.inside[x] = true
 	return x
 }
 
-func (p *port) refuse(rt *route, peer net.Addr, limit string, g *gate) {
-	p.full.warn(rt.log, "too many connections", "peer", peerText(peer), "limit", limit, "most", g.most.Load(),
-		"refused", g.refused.Load())
+// admit lets a client through the gates. If it may not pass, admit returns the gate that is closed, and the name of its
+// limit.
+func (p *port) admit(rt *route) (limit string, closed *gate) {
+	if !p.s.all.enter() {
+		return limitAll, &p.s.all
+	}
+	if !rt.gate.enter() {
+		p.s.all.leave()
+		return limitOne, rt.gate
+	}
+	return "", nil
+}
+
+func (p *port) leave(rt *route) {
+	rt.gate.leave()
+	p.s.all.leave()
+}
+
+// fullGate returns the gate that is closed, and its limit's name; nil if a client may pass.
+func (p *port) fullGate(rt *route) (limit string, closed *gate) {
+	switch {
+	case p.s.all.full():
+		return limitAll, &p.s.all
+	case rt.gate.full():
+		return limitOne, rt.gate
+	}
+	return "", nil
+}
+
+const limitAll, limitOne = "limits.max_connections", "forward.limits.max_connections"
+
+func (p *port) refuse(rt *route, limit string, g *gate, attrs ...any) {
+	p.full.warn(rt.log, "too many connections", append(attrs, "limit", limit, "most", g.most.Load(),
+		"refused", g.refused.Load())...)
 }
 
 // left takes in that an exchange is over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 
@@ -28,9 +29,10 @@ type dtlsPort struct {
 }
 
 var (
-	errChanged = errors.New("forward: dtls, codec and connection_ids of a UDP address cannot change while it is listened on, " +
-		"since its clients share them; start the program anew, or choose another port")
+	errChanged = errors.New("forward: dtls, codec and connection_ids of a UDP address cannot change while it is listened " +
+		"on, since its clients share them; start the program anew, or choose another port")
 	errRetired = errors.New("forward: nobody is let in any more")
+	errFull    = errors.New("forward: too many connections")
 )
 
 func listenDTLS(s *service, f *forward) (*dtlsPort, error) {
@@ -52,6 +54,7 @@ func listenDTLS(s *service, f *forward) (*dtlsPort, error) {
 	var err error
 	p.l, err = datagram.Listen(p.address.network, p.address.target, cfg, datagram.ListenOptions{
 		Shards:          shards(),
+		MaxPeers:        math.MaxInt32, // the gates bound them
 		NoConnectionIDs: !side.cids,
 		Opened:          func(c *datagram.Conn) { p.of(c) },
 		Closed:          p.closed,
@@ -86,6 +89,12 @@ func (m *latest) engine(role frame.Role) (bio.Engine, error) {
 	rt := m.port.current()
 	if m.port.isRetired() {
 		return nil, errRetired
+	}
+	if rt.gate != nil { // else it is tried
+		if limit, closed := m.port.fullGate(rt); closed != nil {
+			m.port.refuse(rt, limit, closed)
+			return nil, errFull
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -161,7 +170,7 @@ func (p *dtlsPort) of(c *datagram.Conn) *exchange {
 	}
 	var x *exchange
 	if p.current().gate != nil { // or nobody is to be let in yet
-		x = p.enter(c.RemoteAddr(), func(bool) { p.forget(c) })
+		x = p.enter(c.RemoteAddr(), func() { p.forget(c) })
 	}
 	p.clients[c] = x
 	if x == nil {

@@ -27,14 +27,8 @@ type plainShard struct {
 	clients map[netip.AddrPort]*exchange
 }
 
-const (
-	// received is how many packets are received at once.
-	received = 32
-
-	// failedPause is how long a client whose server could not be reached is not listened to: each of its datagrams would
-	// begin another attempt.
-	failedPause = time.Second
-)
+// received is how many packets are received at once.
+const received = 32
 
 func listenPlain(s *service, a address) (*plainPort, error) {
 	if err := checkFree(a); err != nil {
@@ -125,7 +119,7 @@ func (s *plainShard) exchange(from netip.AddrPort, local netip.Addr) *exchange {
 	if !from.IsValid() {
 		return nil
 	}
-	x := s.port.enter(addrOf(from), func(failed bool) { s.forget(from, failed) })
+	x := s.port.enter(addrOf(from), func() { s.forget(from) })
 	if x == nil {
 		return nil
 	}
@@ -135,16 +129,9 @@ func (s *plainShard) exchange(from netip.AddrPort, local netip.Addr) *exchange {
 	return x
 }
 
-// forget makes room for the client to begin anew, at once or after a pause.
-func (s *plainShard) forget(from netip.AddrPort, failed bool) {
-	remove := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.clients, from)
-	}
-	if failed {
-		time.AfterFunc(failedPause, remove)
-		return
-	}
-	remove()
+// forget lets a client begin anew.
+func (s *plainShard) forget(from netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, from)
 }

@@ -248,12 +248,12 @@ func acceptRemedy(err error) string {
 func (s *service) admit(l *listener, c net.Conn) {
 	rt := l.route.Load()
 	if !s.all.enter() {
-		s.refuse(l, rt, c, "limits.max_connections", &s.all)
+		s.refuse(l, rt, c, limitAll, &s.all)
 		return
 	}
 	if !rt.gate.enter() {
 		s.all.leave()
-		s.refuse(l, rt, c, "forward.limits.max_connections", rt.gate)
+		s.refuse(l, rt, c, limitOne, rt.gate)
 		return
 	}
 	s.sessions.Go(func() {
