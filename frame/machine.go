@@ -12,8 +12,8 @@ import (
 //
 // Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair or Raw may.
 //
-// A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender] and
-// [Backlogger].
+// A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender],
+// [Backlogger] and [Awaiter].
 type Machine interface {
 	// Limits returns the room that a Buf given to Send must have, and the most bytes it may hold.
 	Limits() Limits
@@ -77,6 +77,13 @@ type Ender interface {
 // and makes writers wait.
 type Backlogger interface {
 	Backlog() int // bytes taken by Send and not yet sent, or not yet acknowledged where that limits what may be sent
+}
+
+// Awaiter is a Machine whose peer may have the last word when all that TLS says is sent: the verdict of an
+// authentication, or a request that comes again because the answer to it was lost. The connection goes on hearing for
+// it, also after a handshake that has failed, as long as Close may wait.
+type Awaiter interface {
+	Awaits() bool // whether the peer is about to send what this end must hear or answer
 }
 
 // A Preamble is a dialogue with the peer before the first frame of a stream. An error that the peer's bytes caused

@@ -58,6 +58,12 @@ type tryCarrier interface {
 	try(b *frame.Buf)
 }
 
+// A refusable is a Carrier that may learn of the network that nobody takes what it sends. It calls f then, from Send and
+// Recv. It is told f before either.
+type refusable interface {
+	onRefusal(f func())
+}
+
 // Stream returns a Carrier over a byte stream, which it takes over: a TCP or Unix connection, net.Pipe, a serial line,
 // or [Join]ed files. If rwc has no read deadlines, a goroutine reads for a Read that waits; it ends when rwc's Read
 // returns, which Close may or may not bring about. On a net.Conn several frames leave with one writev.

@@ -133,6 +133,67 @@ func TestCloseReportsLoss(t *testing.T) {
 	wantErr(t, "Close", c.Close(), io.ErrClosedPipe)
 }
 
+// TestAbort says no goodbye and waits for nothing: the peer gets what has left, and then a truncation. Calls that wait
+// return, a Close that lingers too.
+func TestAbort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := wrapConfigs(t, "websocket")
+		client.Linger = time.Minute
+		a, b := bio.Pair(1000)
+		c, s := connect(t, a, b, client, server)
+		shake(t, c, s)
+		send(t, c, s, "some data")
+		start := time.Now()
+		waiting := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			waiting <- err
+		}()
+		synctest.Wait()
+		if err := c.Abort(); err != nil {
+			t.Errorf("Abort: %v", err)
+		}
+		wantErr(t, "Read", <-waiting, net.ErrClosed)
+		wantErr(t, "the peer", readErr(t, s), bio.ErrTruncated)
+		wantErr(t, "Close", c.Close(), net.ErrClosed)
+
+		a, b = bio.Pair(1000)
+		c, s = connect(t, a, b, client, server)
+		shake(t, c, s)
+		if _, err := c.Write(make([]byte, 100<<10)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { waiting <- c.Close() }()
+		synctest.Wait()
+		wantErr(t, "Abort", c.Abort(), net.ErrClosed)
+		err := <-waiting
+		wantErr(t, "Close", err, net.ErrClosed)
+		if isTimeout(err) {
+			t.Errorf("Close, which was aborted: %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("all that took %v", took)
+		}
+	})
+}
+
+// TestAbortHandshake aborts a handshake.
+func TestAbortHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := wrapConfigs(t, "")
+		a, b := net.Pipe()
+		defer b.Close()
+		c := wrap.Client(wrap.Stream(a), client)
+		done := make(chan error, 1)
+		go func() { done <- c.Handshake() }()
+		synctest.Wait()
+		if err := c.Abort(); err != nil {
+			t.Errorf("Abort: %v", err)
+		}
+		wantErr(t, "Handshake", <-done, net.ErrClosed)
+	})
+}
+
 func TestCloseDuringHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := wrapConfigs(t, "")

@@ -62,12 +62,13 @@ type Conn struct {
 	reading  chan struct{} // full while somebody reads; guards what follows
 	plain    *frame.Buf    // opened, not yet read; nil if empty
 	readErr  error         // what follows plain
-	deaf     bool          // the carrier has ended
+	deaf     error         // why no more frames will come
 	events   []frame.Event
 	unframed bool // the carrier knows of raw
 
-	closing atomic.Bool
-	stats   counters
+	closing  atomic.Bool
+	detached atomic.Bool // the carrier is somebody else's
+	stats    counters
 }
 
 func newConn(carrier Carrier, cfg *Config, role frame.Role) *Conn {
@@ -109,6 +110,9 @@ func (c *Conn) fit() (err error) {
 	if err := c.delimit(); err != nil {
 		return err
 	}
+	if r, ok := c.carrier.(refusable); ok {
+		r.onRefusal(c.out.refused)
+	}
 	own, below := c.mach.Limits(), c.carrier.Limits()
 	most := own.Max
 	if below.Max > 0 {
@@ -149,7 +153,10 @@ func (c *Conn) delimit() error {
 // Close sends close_notify, waits until all that was written is with the carrier, at most for Config.Linger, and closes
 // it. Reads and Writes that wait return net.ErrClosed. The error says whether something that was written may be lost.
 //
-// A codec that waits for its peer's turn or window goes on hearing it as long; data that arrives meanwhile is dropped.
+// A codec that waits for its peer's turn or window goes on hearing it as long, also when the handshake has failed and
+// the peer has yet to be told; data that arrives meanwhile is dropped. What cannot succeed is not waited for: when the
+// carrier or the codec's protocol has ended, or the network says that the peer is gone and nothing but goodbyes is left.
+// Abort does not wait at all.
 func (c *Conn) Close() error {
 	if !c.closing.CompareAndSwap(false, true) {
 		return net.ErrClosed
@@ -158,11 +165,34 @@ func (c *Conn) Close() error {
 	c.setLinger(until)
 	c.cancel(net.ErrClosed)
 	c.farewell(until)
-	c.abort(net.ErrClosed)
+	c.shut(net.ErrClosed)
+	return c.undelivered()
+}
+
+// Abort closes the carrier at once: nothing says goodbye, to TLS or to the codec's peer, and what was written and has
+// not left is dropped. The peer sees a truncation, as it must when this end has not said all that it had to say. Reads,
+// Writes that wait return net.ErrClosed; a Close that waits returns an error that wraps it if something may be lost. What
+// the network below does with what it has taken, such as the buffer of a TCP connection, is not Abort's affair.
+func (c *Conn) Abort() error {
+	first := c.closing.CompareAndSwap(false, true)
+	if !first && c.detached.Load() {
+		return net.ErrClosed // the carrier is somebody else's
+	}
+	c.shut(errAborted)
+	if !first {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+var errAborted = fmt.Errorf("wrap: aborted: %w", net.ErrClosed)
+
+// shut closes the carrier and drops what nobody will read. err is what a handshake or a Close under way returns.
+func (c *Conn) shut(err error) {
+	c.abort(err)
 	if isClosed(c.shaken) && c.lockReading(closedNow, nil) {
 		c.unlockReading() // else whoever is reading drops what is left
 	}
-	return c.undelivered()
 }
 
 // farewell says goodbye and waits until what was written has left.
@@ -172,9 +202,9 @@ func (c *Conn) farewell(until time.Time) {
 	}
 	if c.open.Load() {
 		c.out.closeWrite(c.eng)
-		c.out.drain(until)
-		c.out.end()
 	}
+	c.out.drain(until)
+	c.out.end()
 	c.out.drain(until)
 }
 

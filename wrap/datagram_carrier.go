@@ -28,7 +28,8 @@ const (
 //
 // Datagrams from anybody but peer are dropped, and counted in [Stats]. What the network says about a datagram that was
 // sent, such as "connection refused", ends nothing: the datagram is lost, as others are, and its sender need not be
-// believed.
+// believed. Only a Close that has nothing but goodbyes left to deliver takes its word. Linux says it for connected
+// sockets only.
 func Datagram(pc net.PacketConn, peer net.Addr, mtu int) Carrier {
 	d := &datagrams{pc: pc, peer: peer, mtu: positiveOr(mtu, DefaultMTU), buf: make([]byte, longestDatagram)}
 	if conn, ok := pc.(net.Conn); ok && conn.RemoteAddr() != nil {
@@ -60,6 +61,7 @@ type datagrams struct {
 	buf  []byte
 	view frame.Buf
 
+	refused   func() // called when the network says that the peer's port is closed; nil: nobody wants to know
 	strangers atomic.Uint64
 }
 
@@ -71,12 +73,20 @@ func (d *datagrams) Send(frames []*frame.Buf) (int, error) {
 		if b.Len() > d.mtu {
 			return i, fmt.Errorf("wrap: a frame of %d bytes: the MTU is %d: %w", b.Len(), d.mtu, frame.ErrTooLarge)
 		}
-		if err := d.write(b.Bytes()); err != nil && !isLoss(err) {
+		if err := d.write(b.Bytes()); err != nil && !d.lost(err) {
 			return i, err
 		}
 		b.Release()
 	}
 	return len(frames), nil
+}
+
+// lost reports whether err says no more than that a datagram did not get there.
+func (d *datagrams) lost(err error) bool {
+	if d.refused != nil && isRefusal(err) {
+		d.refused()
+	}
+	return isLoss(err)
 }
 
 func (d *datagrams) write(p []byte) (err error) {
@@ -98,7 +108,7 @@ func (d *datagrams) Recv() (*frame.Buf, error) {
 	for {
 		n, known, err := d.read()
 		switch {
-		case err != nil && isLoss(err):
+		case err != nil && d.lost(err):
 		case err != nil:
 			return nil, err
 		case !known:
@@ -135,4 +145,5 @@ func (d *datagrams) LocalAddr() net.Addr               { return d.pc.LocalAddr()
 func (d *datagrams) RemoteAddr() net.Addr              { return d.peer }
 func (d *datagrams) Close() error                      { return d.pc.Close() }
 
-func (d *datagrams) ignored() uint64 { return d.strangers.Load() }
+func (d *datagrams) onRefusal(f func()) { d.refused = f }
+func (d *datagrams) ignored() uint64    { return d.strangers.Load() }

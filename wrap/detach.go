@@ -40,7 +40,9 @@ func (c *Conn) Detach() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.detached.Store(true)
 	if !c.closing.CompareAndSwap(false, true) {
+		c.detached.Store(false)
 		return nil, net.ErrClosed
 	}
 	c.cancel(net.ErrClosed) // from here on nothing of TLS can reach the stream

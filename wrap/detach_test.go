@@ -87,6 +87,7 @@ func wantDetached(t *testing.T, c *wrap.Conn) {
 	_, err = c.Detach()
 	wantErr(t, "Detach", err, net.ErrClosed)
 	wantErr(t, "Close", c.Close(), net.ErrClosed)
+	wantErr(t, "Abort", c.Abort(), net.ErrClosed)
 	if !c.ConnectionState().HandshakeComplete || c.Machine() == nil {
 		t.Error("nothing is known of the connection any more")
 	}

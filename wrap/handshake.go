@@ -106,13 +106,14 @@ func (c *Conn) finishHandshake(err error) {
 	if err != nil {
 		c.failed = err
 		c.readErr = err
+		c.out.failed()
 	} else {
 		c.out.opened(c.eng.Overhead(), c.cfg.MaxRecord)
 		c.open.Store(true)
 		c.armRead()
-		c.out.hear()
 	}
 	close(c.shaken)
+	c.out.hear()
 }
 
 // shake holds the preambles and drives the engine until it is open. It can be called again after bio.ErrWantRead.

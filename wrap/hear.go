@@ -2,30 +2,28 @@ package wrap
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"time"
 )
 
 // A machine that holds something back until it hears from its peer, a frame.Backlogger, must hear it whether there is
 // a Read or not: a user who only writes would wait for ever. If it is a frame.Timed besides, its peer has a clock,
-// too, and may give this end up because a user was slow to read: it must hear the peer at any time.
+// too, and may give this end up because a user was slow to read: it must hear the peer at any time. When TLS has failed,
+// be it in the handshake, the machine may still have to bring the peer the alert: it hears until it holds nothing back,
+// and a frame.Awaiter until it awaits nothing.
 
 // maxHeard is how many bytes of data may be kept while nobody reads.
 const maxHeard = 64 << 10
 
 // hear is a goroutine that receives while nobody reads, and keeps the data. It exists as long as the machine must hear.
 func (c *Conn) hear() {
-	for c.out.goOnHearing() {
+	for more := true; more; {
 		c.lockReading(nil, nil)
-		more := c.hearFrame()
-		if !more {
-			c.out.stopHearing(c.cannotHear())
+		if more = c.out.goOnHearing(c.failedTLS()); more {
+			if more = c.hearFrame(); !more {
+				c.out.stopHearing(c.deaf)
+			}
 		}
 		c.unlockReading()
-		if !more {
-			return
-		}
 	}
 }
 
@@ -34,28 +32,17 @@ func (c *Conn) hearFrame() bool {
 	if c.closing.Load() {
 		c.dropPlain()
 	}
-	before := c.readErr // the end of the peer's data is not that of its frames
-	if c.cannotHear() != nil || c.plain != nil && c.plain.Len() >= maxHeard {
+	if c.deaf != nil || c.plain != nil && c.plain.Len() >= maxHeard {
 		return false
 	}
+	before := c.readErr // the end of the peer's data is not that of its frames
 	c.setListening(true)
-	_, err := c.step(nil)
+	c.step(nil)
 	c.setListening(false)
 	if before != nil {
 		c.readErr = before
 	}
-	return err == nil || err == io.EOF || err == os.ErrDeadlineExceeded && !c.lingered()
-}
-
-// cannotHear returns why nothing more will come that means something, nil if it may.
-func (c *Conn) cannotHear() error {
-	switch {
-	case c.readErr != io.EOF:
-		return c.readErr
-	case c.deaf: // and the peer has closed TLS before: nothing is wrong but that this end is not done
-		return io.ErrClosedPipe
-	}
-	return nil
+	return c.deaf == nil && !c.lingered()
 }
 
 // setListening says who waits for the carrier: one who hears, or one who reads.
@@ -84,7 +71,7 @@ func (c *Conn) lingered() bool {
 
 // hear makes sure that the peer is heard if it must be.
 func (s *sender) hear() {
-	if s.holds == nil {
+	if s.holds == nil && s.awaits == nil {
 		return
 	}
 	s.mu.Lock()
@@ -93,23 +80,29 @@ func (s *sender) hear() {
 }
 
 func (s *sender) hearLocked() {
-	if s.holds != nil && !s.hearing && s.c.open.Load() && !s.c.polls && s.mustHear() {
+	if !s.hearing && !s.c.polls && s.mustHear() && isClosed(s.c.shaken) {
 		s.hearing = true
 		go s.c.hear()
 	}
 }
 
 func (s *sender) mustHear() bool {
-	if s.err != nil || s.c.over.Load() != nil || s.c.raw.Load() {
+	switch {
+	case s.holds == nil && s.awaits == nil, s.err != nil, s.c.over.Load() != nil, s.c.raw.Load():
 		return false
+	case s.backlogLocked() > 0:
+		return true
+	case s.useless || s.c.closing.Load():
+		return s.awaitsLocked()
 	}
-	return s.timed != nil || s.backlogLocked() > 0
+	return s.holds != nil && s.timed != nil
 }
 
-// goOnHearing reports whether the goroutine that hears is still needed; if not, it must end.
-func (s *sender) goOnHearing() bool {
+// goOnHearing reports whether the goroutine that hears is still needed; if not, it must end. failed says that TLS has.
+func (s *sender) goOnHearing(failed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.useless = s.useless || failed
 	s.hearing = s.mustHear()
 	return s.hearing
 }
@@ -137,4 +130,9 @@ func (s *sender) backlogLocked() int {
 		return 0
 	}
 	return s.holds.Backlog()
+}
+
+// awaitsLocked reports whether the machine awaits something of its peer.
+func (s *sender) awaitsLocked() bool {
+	return s.awaits != nil && s.started && !s.c.raw.Load() && s.awaits.Awaits()
 }

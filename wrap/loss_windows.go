@@ -13,6 +13,11 @@ const (
 	wsaeHostUnreach = syscall.Errno(10065)
 )
 
+// isRefusal reports whether an error of a socket for datagrams says that nobody has the peer's port.
+func isRefusal(err error) bool {
+	return errors.Is(err, syscall.WSAECONNRESET) || errors.Is(err, wsaeConnRefused)
+}
+
 // isLoss reports whether an error of a socket for datagrams says no more than that a datagram did not get there.
 func isLoss(err error) bool {
 	var no syscall.Errno

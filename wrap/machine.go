@@ -72,7 +72,7 @@ func (s *sender) start() error {
 func (s *sender) end() {
 	if s.ender != nil {
 		s.machine(func(ev []frame.Event) ([]frame.Event, error) {
-			if s.ended || s.c.raw.Load() {
+			if !s.started || s.ended || s.c.raw.Load() {
 				return ev, nil
 			}
 			s.ended = true

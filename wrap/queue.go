@@ -174,7 +174,9 @@ func (s *sender) wake() {
 }
 
 // isQuiet reports whether nothing is on its way, nor will be.
-func (s *sender) isQuiet() bool { return !s.busy && (s.backlogLocked() == 0 || s.err != nil) }
+func (s *sender) isQuiet() bool {
+	return !s.busy && (s.err != nil || s.backlogLocked() == 0 && !s.awaitsLocked())
+}
 
 // die makes it known that nothing can be sent any more.
 func (s *sender) die(err error) {
@@ -211,8 +213,10 @@ func (s *sender) heldLocked() int { return s.stored + s.backlogLocked() }
 func (s *sender) delivered() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gone >= s.data && s.backlogLocked() <= s.goodbye, s.err
+	return s.deliveredLocked(), s.err
 }
+
+func (s *sender) deliveredLocked() bool { return s.gone >= s.data && s.backlogLocked() <= s.goodbye }
 
 // drain waits until all is with the carrier, at most until then. It does not wait for a carrier that does not.
 func (s *sender) drain(until time.Time) {
@@ -234,6 +238,18 @@ func (s *sender) drain(until time.Time) {
 	case <-timer.C:
 	}
 }
+
+// refused takes in that the network says that the peer is gone. Anybody could say so: it counts for nothing as long as
+// the connection is in use, or there is data that the peer may yet take.
+func (s *sender) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c.closing.Load() && s.deliveredLocked() {
+		s.fail(errRefused)
+	}
+}
+
+var errRefused = errors.New("wrap: the network says that the peer is gone")
 
 // abandon drops what is queued; later calls return err.
 func (s *sender) abandon(err error) {

@@ -97,8 +97,10 @@ func (c *Conn) dropPlain() {
 }
 
 // step receives one frame and handles what it means. Application data goes to p if it has room for all of it, and
-// otherwise to c.plain. An error that is not for ever leaves readErr nil.
+// otherwise to c.plain. An error that is not for ever leaves readErr nil. Once TLS has failed, the frame means something
+// to the machine alone.
 func (c *Conn) step(p []byte) (n int, err error) {
+	failed := c.failedTLS()
 	c.applyRaw()
 	if c.polls {
 		c.out.pollNow()
@@ -109,23 +111,22 @@ func (c *Conn) step(p []byte) (n int, err error) {
 	}
 	ev, err := c.recv(b)
 	for i, e := range ev {
-		switch e.Kind {
-		case frame.In:
+		switch {
+		case failed && (e.Kind == frame.In || e.Kind == frame.Side):
+		case e.Kind == frame.In:
 			var m int
 			m, c.readErr = c.openAll(p[n:], e.Buf.Bytes())
 			if n += m; c.readErr != nil {
 				releaseAll(ev[i:])
 				return n, c.readErr
 			}
-		case frame.Side:
-			if c.cfg.Side != nil {
-				c.cfg.Side(c, e.Buf.Bytes())
-			}
-		case frame.SwitchRaw:
+		case e.Kind == frame.Side && c.cfg.Side != nil:
+			c.cfg.Side(c, e.Buf.Bytes())
+		case e.Kind == frame.SwitchRaw:
 			c.raw.Store(true)
 			c.applyRaw()
-		case frame.Done:
-			c.readErr = c.ended(e.Err)
+		case e.Kind == frame.Done:
+			c.deafen(c.ended(e.Err))
 		}
 		if e.Buf != nil {
 			e.Buf.Release()
@@ -142,9 +143,20 @@ func (c *Conn) step(p []byte) (n int, err error) {
 func (c *Conn) refuse(err error) {
 	err = c.blamePeer(err)
 	if _, stream := c.carrier.(byteCarrier); stream || !errors.Is(err, frame.ErrMalformed) {
-		c.readErr = err
+		c.deafen(err)
 	}
 }
+
+// deafen takes in that no more frames will come that mean anything; err is what Read returns.
+func (c *Conn) deafen(err error) {
+	c.readErr, c.deaf = err, err
+	if err == io.EOF { // the peer has closed TLS before: nothing is wrong but that this end is not done
+		c.deaf = io.ErrClosedPipe
+	}
+}
+
+// failedTLS reports whether what the peer's TLS says means nothing any more.
+func (c *Conn) failedTLS() bool { return c.readErr != nil && c.readErr != io.EOF }
 
 // recv gives a frame to the machine and sends what it answers.
 func (c *Conn) recv(b *frame.Buf) (ev []frame.Event, err error) {
@@ -183,18 +195,18 @@ func (c *Conn) recvFailed(err error) error {
 	case errors.Is(err, bio.ErrWantRead):
 		return bio.ErrWantRead
 	}
-	c.deaf = true
 	switch {
 	case over != nil:
-		c.readErr = c.ended(*over)
+		err = c.ended(*over)
 	case errors.Is(err, frame.ErrMalformed):
-		c.readErr = c.blamePeer(err)
+		err = c.blamePeer(err)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		c.readErr = c.ended(nil)
+		err = c.ended(nil)
 	default:
-		c.readErr = fmt.Errorf("wrap: carrier: %w", err)
+		err = fmt.Errorf("wrap: carrier: %w", err)
 	}
-	return c.readErr
+	c.deafen(err)
+	return err
 }
 
 // blamePeer counts a frame that was refused, and says whose it was.

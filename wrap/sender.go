@@ -2,6 +2,7 @@ package wrap
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -35,13 +36,14 @@ const (
 // in which they were sealed; a goroutine that exists while the queue is not empty moves them to the carrier, as many
 // at once as there are. mu is never held during I/O that may wait.
 type sender struct {
-	c     *Conn
-	lim   frame.Limits // room around TLS bytes in a frame, and the most of them
-	most  int          // application data per record
-	try   tryCarrier   // nil if the carrier cannot send without waiting
-	timed frame.Timed  // the machine, if it is one; so are the next two
-	holds frame.Backlogger
-	ender frame.Ender
+	c      *Conn
+	lim    frame.Limits // room around TLS bytes in a frame, and the most of them
+	most   int          // application data per record
+	try    tryCarrier   // nil if the carrier cannot send without waiting
+	timed  frame.Timed  // the machine, if it is one; so are the next three
+	holds  frame.Backlogger
+	awaits frame.Awaiter
+	ender  frame.Ender
 
 	mu      sync.Mutex
 	ev      []frame.Event // reused
@@ -55,6 +57,7 @@ type sender struct {
 	goodbye int           // bytes of what the machine holds back that are no application data, at its end
 	busy    bool          // somebody is sending
 	hearing bool          // somebody receives because the machine must hear
+	useless bool          // TLS has failed: nothing will be sent or received but what the machine still has to
 	left    time.Time     // when the last frame has left
 	vacant  chan struct{} // closed when there is room again; nil if nobody waits
 	quiet   chan struct{} // closed when all is sent; nil if nobody waits
@@ -79,6 +82,7 @@ func (s *sender) fit(m frame.Machine, lim frame.Limits) {
 	s.lim = lim
 	s.timed, _ = m.(frame.Timed)
 	s.holds, _ = m.(frame.Backlogger)
+	s.awaits, _ = m.(frame.Awaiter)
 	s.ender, _ = m.(frame.Ender)
 }
 
@@ -90,6 +94,14 @@ func (s *sender) opened(overhead, most int) {
 	if most > 0 {
 		s.most = min(s.most, most)
 	}
+}
+
+// failed takes in that the handshake has failed: nothing in the machine is application data.
+func (s *sender) failed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.useless = true
+	s.goodbye = math.MaxInt
 }
 
 // seal turns a prefix of p into frames and queues them. What it counts in n is queued, whatever the error.

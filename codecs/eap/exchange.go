@@ -49,11 +49,8 @@ var confirmation = []byte{0}
 
 // Run takes the authentication to its end over conn, whose Machine this Exchange was given to: the handshake, with TLS
 // 1.3 the confirmation, and the server's verdict. It returns the keys only if all of that is right. The caller closes
-// conn.
-//
-// A connection of package wrap hears nothing more once its handshake has failed: as a server it still sends the alert,
-// but not the failure that EAP wants after that, and its peer waits for it in vain. A server that drives engine and
-// Machine itself says both: see examples/eap.
+// conn: that lets a peer that was refused, or that has refused this end, hear what EAP still has to say, and waits for it
+// at most for wrap.Config.Linger.
 func (x *Exchange) Run(ctx context.Context, conn Conn) (*Result, error) {
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	err := conn.HandshakeContext(ctx)

@@ -32,8 +32,8 @@ type lossyConn struct {
 func (c *lossyConn) WriteTo(p []byte, to net.Addr) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	const success = 3 // EAP does not repeat it
-	if p[0] != success && c.rnd.IntN(100) < c.percent {
+	const success = 3 // EAP repeats neither it nor 4, failure
+	if p[0] < success && c.rnd.IntN(100) < c.percent {
 		switch c.rnd.IntN(3) {
 		case 0:
 			return len(p), nil
@@ -272,7 +272,8 @@ func TestUnconfirmed(t *testing.T) {
 	}
 }
 
-// Each end learns at once, by the alert of TLS, that the other refuses it.
+// Each end learns at once, by the alert of TLS, that the other refuses it. Behind the alert comes failure, whatever gets
+// lost of what leads to it.
 func TestAlerts(t *testing.T) {
 	for _, version := range versions {
 		for _, c := range []struct {
@@ -283,21 +284,37 @@ func TestAlerts(t *testing.T) {
 			{"client", false, true, "the peer refuses this end", "this end refuses the peer"},
 			{"server", true, false, "this end refuses the peer", "the peer refuses this end"},
 		} {
-			t.Run(tls.VersionName(version)+" foreign "+c.name, func(t *testing.T) {
-				t.Parallel()
-				ends := [2]*end{{tls: tlsConfig(t, version, c.client)}, {tls: tlsConfig(t, version, c.server)}}
-				begun := time.Now()
-				exchange(t, 0, ends)
-				for i, want := range []string{c.wantC, c.wantS} {
-					if err := ends[i].err; err == nil || !strings.Contains(err.Error(), want) {
-						t.Errorf("%v: %v, want %q", frame.Role(i), err, want)
+			for _, percent := range []int{0, 25} {
+				t.Run(fmt.Sprintf("%s foreign %s %d%%", tls.VersionName(version), c.name, percent), func(t *testing.T) {
+					t.Parallel()
+					o := eap.Options{Repeat: 30 * time.Millisecond}
+					ends := [2]*end{{options: o, tls: tlsConfig(t, version, c.client)},
+						{options: o, tls: tlsConfig(t, version, c.server)}}
+					begun := time.Now()
+					exchange(t, percent, ends)
+					for i, want := range []string{c.wantC, c.wantS} {
+						if err := ends[i].err; err == nil || !strings.Contains(err.Error(), want) {
+							t.Errorf("%v: %v, want %q", frame.Role(i), err, want)
+						}
 					}
-				}
-				if took := time.Since(begun); took > 3*time.Second {
-					t.Errorf("that took %v", took)
-				}
-			})
+					wantFailure(t, ends)
+					if took := time.Since(begun); took > 3*time.Second {
+						t.Errorf("that took %v", took)
+					}
+				})
+			}
 		}
+	}
+}
+
+// wantFailure looks at how the exchange of EAP has ended, at ends that are closed.
+func wantFailure(t *testing.T, ends [2]*end) {
+	t.Helper()
+	if _, err := ends[0].options.Exchange.Outcome(); !errors.Is(err, eap.ErrFailure) {
+		t.Errorf("EAP of the peer: %v, want %v", err, eap.ErrFailure)
+	}
+	if _, err := ends[1].options.Exchange.Outcome(); !errors.Is(err, eap.ErrAlert) {
+		t.Errorf("EAP of the server: %v, want %v", err, eap.ErrAlert)
 	}
 }
 

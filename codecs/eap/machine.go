@@ -25,8 +25,8 @@ const (
 	over
 )
 
-// A Machine is one end of an authentication. Besides the methods of [frame.Machine], [frame.Timed] and
-// [frame.Backlogger] it has OnHandshake and LimitTLS, which package wrap looks for, and a few for protocols that carry
+// A Machine is one end of an authentication. Besides the methods of [frame.Machine], [frame.Timed], [frame.Backlogger]
+// and [frame.Awaiter] it has OnHandshake and LimitTLS, which package wrap looks for, and a few for protocols that carry
 // EAP. They must call it as they are called themselves.
 type Machine struct {
 	o      Options
@@ -58,6 +58,7 @@ type Machine struct {
 var (
 	_ frame.Timed      = (*Machine)(nil)
 	_ frame.Backlogger = (*Machine)(nil)
+	_ frame.Awaiter    = (*Machine)(nil)
 )
 
 func newMachine(o Options, role frame.Role) *Machine {
@@ -194,6 +195,10 @@ func (m *Machine) finish(ev []frame.Event, err error) []frame.Event {
 
 // Backlog implements [frame.Backlogger].
 func (m *Machine) Backlog() int { return m.out.backlog() }
+
+// Awaits implements [frame.Awaiter]: whatever TLS comes to, the server has the last word. Until then its requests may
+// come again, and the peer's answer to an alert is still to come.
+func (m *Machine) Awaits() bool { return m.state == method && !m.turn }
 
 // LimitTLS makes TLS 1.2 the least version.
 // https://www.rfc-editor.org/rfc/rfc9190.html#section-2.4

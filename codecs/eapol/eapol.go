@@ -79,8 +79,8 @@ type Options struct {
 	EAP     eap.Options   // Backend is false: the server is the authenticator
 }
 
-// New returns a Maker of Machines that implement [frame.Timed] and [frame.Backlogger], with Logoff also [frame.Ender],
-// and what package wrap looks for.
+// New returns a Maker of Machines that implement [frame.Timed], [frame.Backlogger] and [frame.Awaiter], with Logoff also
+// [frame.Ender], and what package wrap looks for.
 func New(o Options) (frame.Maker, error) {
 	if o.Version == 0 {
 		o.Version = DefaultVersion

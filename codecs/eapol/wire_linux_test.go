@@ -213,9 +213,7 @@ func TestWpaSupplicant(t *testing.T) {
 			if v.mtu > 0 {
 				fragment = v.mtu
 			}
-			conf := file(t, "supplicant.conf", "ap_scan=0\nnetwork={\nkey_mgmt=IEEE8021X\neap=TLS\neapol_flags=0\n"+
-				"identity=\"user@example.org\"\nca_cert=\"%[1]s/ca.crt\"\nclient_cert=\"%[1]s/user.crt\"\n"+
-				"private_key=\"%[1]s/user.key\"\nfragment_size=%d\n%s\n}\n", p.dir, fragment, phase1)
+			conf := supplicantConf(t, p.dir, p.dir, fragment, phase1)
 			onWire(t, func() {
 				said := start(t, supplicant, "-Dwired", "-ipeer", "-c"+conf, "-dd", "-K")
 				result, err := authenticate(t, frame.Server, eapol.Options{EAP: eap.Options{MTU: v.mtu}},
@@ -233,6 +231,50 @@ func TestWpaSupplicant(t *testing.T) {
 				wantSaid(t, said, fmt.Sprintf("Derived Session-Id - hexdump(len=65): % x", result.SessionID))
 			})
 		})
+	}
+}
+
+// supplicantConf returns a configuration of wpa_supplicant that trusts the authority in one directory and has the
+// certificate in another.
+func supplicantConf(t *testing.T, trusted, own string, fragment int, phase1 string) string {
+	t.Helper()
+	return file(t, "supplicant.conf", "ap_scan=0\nnetwork={\nkey_mgmt=IEEE8021X\neap=TLS\neapol_flags=0\n"+
+		"identity=\"user@example.org\"\nca_cert=\"%[1]s/ca.crt\"\nclient_cert=\"%[2]s/user.crt\"\n"+
+		"private_key=\"%[2]s/user.key\"\nfragment_size=%[3]d\n%[4]s\n}\n", trusted, own, fragment, phase1)
+}
+
+// wpa_supplicant is told that it is refused, and told to stop when it refuses our server itself, though TLS has failed
+// before: it does not have to find out by waiting.
+func TestWpaSupplicantFails(t *testing.T) {
+	supplicant := program(t, "wpa_supplicant", "wpasupplicant")
+	ours, foreign := newPKI(t), newPKI(t)
+	for _, v := range variants {
+		for _, c := range []struct{ name, trusted, own string }{
+			{"is refused", ours.dir, foreign.dir},
+			{"refuses", foreign.dir, ours.dir},
+		} {
+			t.Run(v.name+", "+c.name, func(t *testing.T) {
+				t.Parallel()
+				phase1 := `phase1="tls_disable_tlsv1_3=1"`
+				if v.version == tls.VersionTLS13 {
+					phase1 = `phase1="tls_disable_tlsv1_3=0"`
+				}
+				conf := supplicantConf(t, c.trusted, c.own, 1398, phase1)
+				onWire(t, func() {
+					said := start(t, supplicant, "-Dwired", "-ipeer", "-c"+conf, "-dd", "-K")
+					begun := time.Now()
+					result, err := authenticate(t, frame.Server, eapol.Options{EAP: eap.Options{MTU: v.mtu}},
+						ours.config(v.version, ours.server))
+					if err == nil {
+						t.Errorf("it is let in: %v\n%s", result.Identity, said.end())
+					}
+					said.await(t, "EAP: Received EAP-Failure")
+					if took := time.Since(begun); took > 4*time.Second {
+						t.Errorf("that took %v", took)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -30,6 +30,9 @@ func (m *machine) Limits() frame.Limits { return m.eap.Limits() }
 // Backlog implements [frame.Backlogger].
 func (m *machine) Backlog() int { return m.eap.Backlog() }
 
+// Awaits implements [frame.Awaiter].
+func (m *machine) Awaits() bool { return m.eap.Awaits() }
+
 // LimitTLS implements wrap.TLSLimiter.
 func (m *machine) LimitTLS(cfg *tls.Config, role frame.Role) { m.eap.LimitTLS(cfg, role) }
 

@@ -88,7 +88,8 @@ type Options struct {
 	EAP    eap.Options   // Backend and Repeat do not matter: RADIUS decides them
 }
 
-// New returns a Maker of Machines that implement [frame.Timed] and [frame.Backlogger], and what package wrap looks for.
+// New returns a Maker of Machines that implement [frame.Timed], [frame.Backlogger] and [frame.Awaiter], and what package
+// wrap looks for.
 func New(o Options) (frame.Maker, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
