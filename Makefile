@@ -48,7 +48,8 @@ man: build ## man pages into man/
 
 install: build man ## the command and its man pages into PREFIX (/usr/local)
 	install -D -m 755 $(BIN)/encase $(DESTDIR)$(PREFIX)/bin/encase
-	for page in man/*.1; do install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$page); done
+	for page in man/*.[15]; do \
+	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); done
 
 clean: ## what was built
 	rm -rf $(BIN) man

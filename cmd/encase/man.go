@@ -7,10 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/encase-tls/encase/cmd/encase/tunnel"
 )
 
 // manCommand writes man pages of the tree that make returns, a new one at each call. It is for those who package
@@ -19,8 +23,8 @@ func manCommand(make func() *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man [DIR]",
 		Short: "Write the manual pages",
-		Long: `Write the manual pages encase.1, encase-connect.1 and so on to DIR, or to the
-current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
+		Long: `Write the manual pages encase.1, encase-connect.1 and so on, and encase.toml.5, to
+DIR, or to the current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
 		Hidden: true,
 		Args:   cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -28,7 +32,11 @@ current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			return writeManual(make(), dir, func(path string) { fmt.Fprintln(c.OutOrStdout(), path) })
+			told := func(path string) { fmt.Fprintln(c.OutOrStdout(), path) }
+			if err := writeManual(make(), dir, told); err != nil {
+				return err
+			}
+			return writeFormat(dir, told)
 		},
 	}
 }
@@ -53,6 +61,26 @@ func writeManual(c *cobra.Command, dir string, written func(path string)) error 
 		}
 	}
 	return nil
+}
+
+// writeFormat writes the page of the configuration file.
+func writeFormat(dir string, written func(path string)) error {
+	info, _ := debug.ReadBuildInfo()
+	path := filepath.Join(dir, "encase.toml.5")
+	if err := os.WriteFile(path, []byte(tunnel.Manual(dateOfPages(), moduleVersion(info))), 0o644); err != nil {
+		return err
+	}
+	written(path)
+	return nil
+}
+
+// dateOfPages returns the month that manual pages are of.
+func dateOfPages() string {
+	at := time.Now()
+	if epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		at = time.Unix(epoch, 0)
+	}
+	return at.UTC().Format("Jan 2006")
 }
 
 // manual returns the page of one command as roff.
