@@ -13,7 +13,7 @@ import (
 // Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair or Raw may.
 //
 // A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender],
-// [Backlogger] and [Awaiter].
+// [Backlogger], [Awaiter] and [SideSender].
 type Machine interface {
 	// Limits returns the room that a Buf given to Send must have, and the most bytes it may hold.
 	Limits() Limits
@@ -84,6 +84,14 @@ type Backlogger interface {
 // it, also after a handshake that has failed, as long as Close may wait.
 type Awaiter interface {
 	Awaits() bool // whether the peer is about to send what this end must hear or answer
+}
+
+// SideSender is a Machine that can send what is not TLS, as [Side] tells what the peer sends of it.
+type SideSender interface {
+	// SendSide takes what the peer's Machine shall tell as one Side event, and appends the frames that result. b has the
+	// room that Limits tells and belongs to the Machine from now on, also when SendSide fails. An error is the caller's
+	// fault, such as one that wraps ErrTooLarge, and changes nothing.
+	SendSide(ev []Event, b *Buf) ([]Event, error)
 }
 
 // A Preamble is a dialogue with the peer before the first frame of a stream. An error that the peer's bytes caused

@@ -3,6 +3,7 @@ package wrap_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -71,6 +72,17 @@ func (m *chatty) End(ev []frame.Event) ([]frame.Event, error) {
 	return ev, nil
 }
 
+// SendSide takes what Recv tells as side traffic, and nothing else.
+func (m *chatty) SendSide(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
+	if b.Len() == 0 || b.Bytes()[0] != 'S' {
+		b.Release()
+		return ev, errNoS
+	}
+	return m.Send(ev, b, true)
+}
+
+var errNoS = errors.New("chatty: side traffic begins with S")
+
 // chattyPeers returns a server with a chatty Machine and its peer, which have shaken hands.
 func chattyPeers(t *testing.T, edit func(*wrap.Config)) (*wrap.Conn, *handPeer) {
 	client, server := over(t, chattyMaker(t))
@@ -113,6 +125,75 @@ func TestSide(t *testing.T) {
 	if string(got) != "saystop" {
 		t.Errorf("the peer got %q", got)
 	}
+}
+
+// TestWriteSide sends side traffic both ways, beside data that is under way, from outside and from Config.Side.
+func TestWriteSide(t *testing.T) {
+	client, server := over(t, chattyMaker(t))
+	const count = 200
+	server.WriteBuffer = 8 << 20 // room for all data and all answers: none is refused
+	server.Side = func(s *wrap.Conn, b []byte) {
+		if err := s.WriteSide(b); err != nil {
+			t.Errorf("the server's WriteSide: %v", err)
+		}
+	}
+	answers := make(chan string, count)
+	client.Side = func(_ *wrap.Conn, b []byte) { answers <- string(b) }
+	a, b := net.Pipe()
+	c, s := connect(t, a, b, client, server)
+	if err := c.WriteSide([]byte("S")); err == nil {
+		t.Error("WriteSide succeeds before the handshake")
+	}
+	shake(t, c, s)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range count {
+			for err := bio.ErrWantWrite; err != nil; time.Sleep(time.Millisecond) {
+				if err = c.WriteSide(fmt.Appendf(nil, "S %d", i)); err != nil && err != bio.ErrWantWrite {
+					t.Errorf("WriteSide: %v", err)
+				}
+			}
+		}
+		wantErr(t, "WriteSide of something else", c.WriteSide([]byte("TLS")), errNoS)
+	}()
+	transferBoth(t, c, s, 1<<20)
+	<-done
+	go io.Copy(io.Discard, c) // who does not read hears nothing
+	go io.Copy(io.Discard, s)
+	for i := range count {
+		if got, want := <-answers, fmt.Sprintf("S %d", i); got != want {
+			t.Fatalf("the answer is %q, want %q", got, want)
+		}
+	}
+	c.Close()
+	wantErr(t, "WriteSide after Close", c.WriteSide([]byte("S")), net.ErrClosed)
+}
+
+// TestWriteSideBounded sends side traffic to a peer that takes nothing: it is refused when it is too much, at once.
+func TestWriteSideBounded(t *testing.T) {
+	client, server := over(t, chattyMaker(t))
+	client.WriteBuffer = 10 << 10
+	a, b := net.Pipe()
+	c, s := connect(t, a, b, client, server)
+	shake(t, c, s)
+	message := append([]byte("S"), make([]byte, 999)...)
+	for sent := 0; ; sent += len(message) {
+		err := c.WriteSide(message)
+		if err == bio.ErrWantWrite {
+			break
+		}
+		if err != nil || sent > 2*client.WriteBuffer {
+			t.Fatalf("after %d bytes: %v", sent, err)
+		}
+	}
+	exchange(t, c, s)
+	plain, _ := wrapConfigs(t, "length:16be")
+	c = wrap.Client(wrap.Stream(a), plain)
+	if err := c.WriteSide(message); err == nil || !strings.Contains(err.Error(), "SendSide") {
+		t.Errorf("a codec without side traffic: %v", err)
+	}
+	c.Close()
 }
 
 // TestSideDropped has nobody who wants what is not TLS.

@@ -69,7 +69,7 @@ type Config struct {
 	WriteBuffer              int
 
 	// Side receives what the peer's protocol carries besides TLS, while a frame is handled: it may write to c and close
-	// it, but not read from it. b is valid during the call. nil: it is dropped.
+	// it, but not read from it. b is valid during the call. nil: it is dropped. Conn.WriteSide sends such traffic.
 	Side func(c *Conn, b []byte)
 
 	// Trace sees every frame. It is called with locks held, from several goroutines, and must not use the connection.

@@ -159,6 +159,44 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestSendSide takes what the other end tells as side traffic, and pads it in a stream.
+func TestSendSide(t *testing.T) {
+	stun := "000100042112a442000000000000000000000000 80220000"
+	for _, c := range []struct{ arg, side, sent string }{
+		{"udp", stun, stun},
+		{"tcp", stun, stun},
+		{"udp", "4001000568656c6c6f", "4001000568656c6c6f"},
+		{"udp", "4001000568656c6c6f0000", "4001000568656c6c6f0000"},
+		{"tcp", "4001000568656c6c6f", "4001000568656c6c6f000000"},
+		{"tcp", "4001000568656c6c6fff", "4001000568656c6c6fff0000"},
+		{"tcp", "40010000", "40010000"},
+		{"udp", "4000000568656c6c6f", ""}, // the channel of TLS
+		{"udp", "4001000668656c6c6f", ""},
+		{"udp", "4001000568656c6c6f00000000", ""},
+		{"udp", "000100042112a443000000000000000000000000 80220000", ""},
+		{"udp", "80010004", ""},
+		{"udp", "4001", ""},
+		{"udp", "", ""},
+	} {
+		m, peer := newMachine(t, c.arg), newMachine(t, c.arg)
+		side := unhex(t, c.side)
+		b := frame.Get(m.Limits().Head, len(side)+m.Limits().Tail)
+		copy(b.Append(len(side)), side)
+		ev, err := m.(frame.SideSender).SendSide(nil, b)
+		if (err == nil) != (c.sent != "") {
+			t.Errorf("%s %s: %v", c.arg, c.side, err)
+		}
+		if err != nil || len(ev) != 1 {
+			continue
+		}
+		sent := bytes.Clone(ev[0].Buf.Bytes())
+		ev, err = peer.Recv(nil, ev[0].Buf)
+		if !bytes.Equal(sent, unhex(t, c.sent)) || err != nil || len(ev) != 1 || ev[0].Kind != frame.Side {
+			t.Errorf("%s %s: sends %x, which is %v (%v) to the peer", c.arg, c.side, sent, ev, err)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for arg, want := range map[string]string{
 		"":                   `bad carrier ""`,

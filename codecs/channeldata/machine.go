@@ -2,6 +2,7 @@ package channeldata
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/encase-tls/encase/frame"
@@ -34,7 +35,10 @@ type machine struct {
 // streamMachine is one over a stream.
 type streamMachine struct{ machine }
 
-var _ frame.Delimiter = (*streamMachine)(nil)
+var (
+	_ frame.SideSender = (*machine)(nil)
+	_ frame.Delimiter  = (*streamMachine)(nil)
+)
 
 // Limits implements [frame.Machine]. Tail has room for the padding.
 func (m *machine) Limits() frame.Limits {
@@ -65,6 +69,39 @@ func (m *machine) Send(ev []frame.Event, b *frame.Buf, _ bool) ([]frame.Event, e
 		clear(b.Append(padded(n) - n))
 	}
 	return append(ev, frame.Event{Kind: frame.Out, Buf: b}), nil
+}
+
+// SendSide implements [frame.SideSender]. In a stream it adds the padding that a message lacks.
+func (m *machine) SendSide(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
+	p := b.Bytes()
+	err := m.checkSide(p)
+	if err != nil {
+		b.Release()
+		return ev, err
+	}
+	if m.stream {
+		clear(b.Append(padded(len(p)) - len(p)))
+	}
+	return append(ev, frame.Event{Kind: frame.Out, Buf: b}), nil
+}
+
+// checkSide returns why p cannot be side traffic.
+func (m *machine) checkSide(p []byte) error {
+	if len(p) < headerLen {
+		return errNotSide
+	}
+	n := int(binary.BigEndian.Uint16(p[2:]))
+	switch kind := p[0] >> kindShift; {
+	case kind == kindSTUN && isSTUN(p):
+		if len(p) > m.Limits().MaxFrame() {
+			return errTooLarge
+		}
+		return nil
+	case kind == kindChannel && headerLen+n <= len(p) && len(p) <= headerLen+padded(n) &&
+		binary.BigEndian.Uint16(p) != m.channel:
+		return nil
+	}
+	return errNotSide
 }
 
 // padded returns n, rounded up.
@@ -143,7 +180,9 @@ var (
 	errKind     = malformed("neither ChannelData nor STUN")
 	errSTUN     = malformed("it begins as STUN does, and is not")
 	errLongSTUN = malformed("a STUN message that no ChannelData could be as long as")
+
 	errTooLarge = fmt.Errorf("channeldata: %w", frame.ErrTooLarge)
+	errNotSide  = errors.New("channeldata: SendSide takes STUN messages, and ChannelData on other channels than TLS")
 )
 
 func malformed(what string) error { return fmt.Errorf("channeldata: %w: %s", frame.ErrMalformed, what) }

@@ -34,7 +34,7 @@ type stream struct{ *machine }
 var (
 	_ frame.Timed      = (*machine)(nil)
 	_ frame.Backlogger = (*machine)(nil)
-	_ DataSender       = (*machine)(nil)
+	_ frame.SideSender = (*machine)(nil)
 	_ frame.Delimiter  = (*stream)(nil)
 )
 
@@ -82,8 +82,8 @@ func (m *machine) Send(ev []frame.Event, b *frame.Buf, flush bool) ([]frame.Even
 	return m.pump(ev)
 }
 
-// SendData implements [DataSender].
-func (m *machine) SendData(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
+// SendSide implements [frame.SideSender].
+func (m *machine) SendSide(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
 	p := b.Bytes()
 	op := opcode(0)
 	if len(p) > 0 {

@@ -212,7 +212,7 @@ func TestData(t *testing.T) {
 				b := frame.Get(0, len(c.p))
 				copy(b.Append(len(c.p)), c.p)
 				err := n.do(e, func(ev []frame.Event) ([]frame.Event, error) {
-					return e.Machine.(openvpn.DataSender).SendData(ev, b)
+					return e.Machine.(frame.SideSender).SendSide(ev, b)
 				})
 				n.settle(t)
 				arrived := len(peer.side) > 0 && bytes.Equal(peer.side[len(peer.side)-1], c.p)

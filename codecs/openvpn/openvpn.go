@@ -38,7 +38,7 @@
 // # What is not TLS
 //
 // Packets of the data channel, P_DATA_V1 and P_DATA_V2, are side traffic: [frame.Side] has the packet, without the
-// length that TCP puts in front. A [DataSender] sends them.
+// length that TCP puts in front, and [frame.SideSender] takes the same.
 //
 // A connection is one TLS session. OpenVPN starts another after an hour, unless both ends have reneg-sec 0 in their
 // configuration: its soft reset ends the connection with [ErrSoftReset].
@@ -149,14 +149,7 @@ type Counters struct {
 	Early     atomic.Uint64 // packets beyond what is kept; the peer sends them again
 }
 
-// A DataSender is what the Machines of New are, too.
-type DataSender interface {
-	// SendData takes a packet of the data channel, P_DATA_V1 or P_DATA_V2, without the length that TCP puts in front,
-	// and appends the frame that results. b belongs to the Machine from now on, also when SendData fails.
-	SendData(ev []frame.Event, b *frame.Buf) ([]frame.Event, error)
-}
-
-// New returns the Maker of Machines that implement [frame.Timed], [frame.Backlogger] and [DataSender], and with TCP
+// New returns the Maker of Machines that implement [frame.Timed], [frame.Backlogger] and [frame.SideSender], and with TCP
 // [frame.Delimiter].
 func New(o Options) (frame.Maker, error) {
 	if o.MTU == 0 {

@@ -126,7 +126,7 @@ var (
 	errReplay  = malformed("a replay id of zero")
 	errWKC     = malformed("the key of a client was not wrapped for this server")
 	errNoWKC   = malformed("the client does not show its key; does it use tls-crypt-v2?")
-	errNotData = fmt.Errorf("openvpn: SendData takes packets of the data channel only")
+	errNotData = fmt.Errorf("openvpn: SendSide takes packets of the data channel only")
 	errTooLong = fmt.Errorf("openvpn: %w", frame.ErrTooLarge)
 )
 

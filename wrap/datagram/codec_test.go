@@ -112,6 +112,17 @@ func (m *talker) Tick(ev []frame.Event, now time.Time) ([]frame.Event, error) {
 	return ev, nil
 }
 
+// SendSide implements frame.SideSender. It takes what Recv tells as side traffic.
+func (m *talker) SendSide(ev []frame.Event, b *frame.Buf) ([]frame.Event, error) {
+	if b.Len() < talkHeader || b.Bytes()[0] != talkHello {
+		b.Release()
+		return ev, errNoHello
+	}
+	return append(ev, frame.Event{Kind: frame.Out, Buf: b}), nil
+}
+
+var errNoHello = errors.New("talker: side traffic is hellos")
+
 // End implements frame.Ender.
 func (m *talker) End(ev []frame.Event) ([]frame.Event, error) {
 	return append(ev, m.say(talkBye, 0)), nil
@@ -155,14 +166,23 @@ func TestMachine(t *testing.T) {
 				t.Fatalf("message %d: %x, %v", i, buf[:n], err)
 			}
 		}
+		if err := c.WriteSide([]byte("hello")); err != nil {
+			t.Errorf("WriteSide: %v", err)
+		}
+		if err := c.WriteSide([]byte("data?")); !errors.Is(err, errNoHello) {
+			t.Errorf("WriteSide of something else: %v, want %v", err, errNoHello)
+		}
 		c.Close()
+		if err := c.WriteSide([]byte("hello")); err != net.ErrClosed {
+			t.Errorf("WriteSide after Close: %v", err)
+		}
 		if _, err := s.Read(buf); err != io.EOF {
 			t.Errorf("Read after Close: %v", err)
 		}
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		if want := "hhhhb"; string(heard) != want { // the hello of the start, and three more
+		if want := "hhhhhb"; string(heard) != want { // the hello of the start, three more, and the user's
 			t.Errorf("side traffic is %q, want %q", heard, want)
 		}
 	})

@@ -2,6 +2,7 @@ package datagram
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -84,6 +85,31 @@ func (m *machine) recv(c *Conn, b *frame.Buf) (ev []frame.Event, err error) {
 	m.in = ev
 	m.schedule(c)
 	return ev, err
+}
+
+// side gives it side traffic.
+func (m *machine) side(c *Conn, s frame.SideSender, p []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tick()
+	switch {
+	case m.err != nil:
+		return m.err
+	case !m.begun:
+		return errNotBegun
+	case m.size > maxAnswers:
+		return bio.ErrWantWrite
+	}
+	lim := c.codec.room
+	b := frame.Get(lim.Head, len(p)+lim.Tail)
+	copy(b.Append(len(p)), p)
+	ev, err := s.SendSide(m.ev[:0], b)
+	m.take(ev, nil)
+	m.schedule(c)
+	if err != nil {
+		return fmt.Errorf("datagram: WriteSide: %w", err)
+	}
+	return m.err
 }
 
 // end tells it that nothing more will be sent, and stops its clock.

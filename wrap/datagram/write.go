@@ -49,6 +49,35 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteSide sends p, which is not kept, as traffic of the codec's protocol beside DTLS: what the peer's Config.Side is
+// given. What p must be is for the codec to say; see frame.SideSender. Nothing protects it but what the protocol itself
+// does. It can be called by Config.Side, and from the beginning of the handshake on. It waits for no room: when there is
+// none it returns bio.ErrWantWrite. An error leaves the Conn as it was.
+func (c *Conn) WriteSide(p []byte) error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	m := c.codec.mach
+	if m == nil {
+		return errNoSide
+	}
+	s, ok := m.mach.(frame.SideSender)
+	if !ok {
+		return errNoSide
+	}
+	if c.out.full() {
+		return bio.ErrWantWrite
+	}
+	err := m.side(c, s, p)
+	c.flush()
+	return err
+}
+
+var (
+	errNoSide   = errors.New("datagram: WriteSide: the codec sends nothing but DTLS (no SendSide)")
+	errNotBegun = errors.New("datagram: WriteSide: the handshake has not begun")
+)
+
 // Probe sends p as one message although it is longer than MTU: if the peer says, in whatever way, that it has come, the
 // path is wider than was thought, and SetMTU may tell so. What the socket itself refuses is a *bio.TooLongError.
 // https://www.rfc-editor.org/rfc/rfc8899
