@@ -18,7 +18,7 @@ func (x *exchange) run() {
 		return
 	}
 	x.log.Debug("connected", "peer", peerText(x.peer), "target", x.target.String())
-	x.end(server, receive())
+	go func() { x.end(server, receive()) }() // with a new stack: dialing has made this one large
 }
 
 // reach connects to the first address that answers. receive returns when nothing more comes.
