@@ -121,11 +121,20 @@ func writeSession(b *strings.Builder, show terminal.Terminal, s *State, p *tun.S
 		if !c.Works {
 			state = show.Paint(terminal.Red, "silent")
 		}
-		fmt.Fprintf(b, " %s %s  %s  %s  %s %s  %s\n", mark, c.Carrier, terminal.Text(c.Remote), terminal.Text(c.Codec), c.TLS, c.Cipher, state)
+		fmt.Fprintf(b, " %s %s  %s  %s  %s %s  %s\n", mark, c.Carrier, terminal.Text(c.Remote), shortCodec(c.Codec), c.TLS, c.Cipher, state)
 		fmt.Fprintf(b, "     sent %s, received %s, queued %s, keys %s old%s\n", bytesText(c.Stats.SentBytes),
 			bytesText(c.Stats.ReceivedBytes), bytesText(uint64(c.Waiting)), age(s.Now.Sub(c.Since)), drops(c))
 	}
 	h.writePeer(b, show, p)
+}
+
+// shortCodec returns a codec without a description that is too long to be shown.
+func shortCodec(spec string) string {
+	const most = 30
+	if len(spec) > most {
+		spec = spec[:most] + "..."
+	}
+	return terminal.Text(spec)
 }
 
 // drops tells what was dropped, if something was.

@@ -161,38 +161,57 @@ func sparkline(values []float64, width int, most float64) string {
 	return string(line)
 }
 
-// watchStatus shows the status again and again until ctx ends: in place on a terminal, else one below the other. A
-// daemon that is away for a while is waited for.
+// A View shows one State after the other, with curves of what has changed: in place on a terminal, else one below the
+// other.
+type View struct {
+	w    io.Writer
+	show terminal.Terminal
+	h    history
+}
+
+// NewView returns a View that writes to w.
+func NewView(w io.Writer) *View { return &View{w: w, show: terminal.Of(w)} }
+
+// Show shows a State.
+func (v *View) Show(s *State) error {
+	v.h.add(s)
+	var page bytes.Buffer
+	writeStatus(&page, v.show, s, &v.h)
+	return v.put(page.Bytes())
+}
+
+// put makes a page replace the one before it, without a flicker.
+func (v *View) put(page []byte) error {
+	const home, clearLine, clearBelow = "\x1b[H", "\x1b[K\n", "\x1b[J"
+	out := append(page, '\n')
+	if v.show.Interactive {
+		out = []byte(home + strings.ReplaceAll(string(page), "\n", clearLine) + clearBelow)
+	}
+	_, err := v.w.Write(out)
+	return err
+}
+
+// watchStatus shows the status again and again until ctx ends. A daemon that is away for a while is waited for.
 func watchStatus(ctx context.Context, w io.Writer, ask func(context.Context) (*State, error), every time.Duration) error {
-	show := terminal.Of(w)
-	h := &history{}
+	v := NewView(w)
 	for tick := time.NewTicker(every); ; {
-		var page bytes.Buffer
-		if s, err := ask(ctx); err == nil {
-			h.add(s)
-			writeStatus(&page, show, s, h)
-		} else if h.last == nil {
-			tick.Stop()
-			return err
-		} else {
-			fmt.Fprintln(&page, terminal.Message(err.Error()))
+		s, err := ask(ctx)
+		switch {
+		case err == nil:
+			err = v.Show(s)
+		case v.h.last == nil:
+		case ctx.Err() == nil:
+			err = v.put([]byte(terminal.Message(err.Error()) + "\n"))
 		}
-		if _, err := w.Write(inPlace(show, page.Bytes())); err != nil {
+		if err != nil && ctx.Err() == nil {
+			tick.Stop()
 			return err
 		}
 		select {
 		case <-ctx.Done():
+			tick.Stop()
 			return nil
 		case <-tick.C:
 		}
 	}
-}
-
-// inPlace makes a page replace the one before it, without a flicker.
-func inPlace(show terminal.Terminal, page []byte) []byte {
-	if !show.Interactive {
-		return append(page, '\n')
-	}
-	const home, clearLine, clearBelow = "\x1b[H", "\x1b[K\n", "\x1b[J"
-	return []byte(home + strings.ReplaceAll(string(page), "\n", clearLine) + clearBelow)
 }
