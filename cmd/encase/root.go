@@ -16,6 +16,7 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/cmd/encase/demo"
 	"github.com/encase-tls/encase/cmd/encase/forward"
+	"github.com/encase-tls/encase/cmd/encase/migrate"
 	"github.com/encase-tls/encase/cmd/encase/pki"
 	"github.com/encase-tls/encase/cmd/encase/preamble"
 	"github.com/encase-tls/encase/cmd/encase/tunnel"
@@ -37,7 +38,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(codec.Command(), connect.Command(), demo.Command(), forward.Command(), preamble.Command(),
-		pki.Command(), manCommand(newRoot))
+		pki.Command(), migrate.Command(), manCommand(newRoot))
 	info, _ := debug.ReadBuildInfo()
 	root.AddCommand(tunnel.Commands(moduleVersion(info))...)
 	root.AddCommand(control.Commands(tunnel.CleanUp)...)
