@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -153,4 +154,20 @@ func collectPeer(p tun.Session, gauge func(*prometheus.Desc, float64, ...string)
 	count(peerDropDesc, all.Spoofed, p.Peer, "spoofed")
 	count(peerDropDesc, all.Refused, p.Peer, "malformed")
 	count(peerDropDesc, all.TooBig, p.Peer, "too_big")
+}
+
+// MetricNames returns the names of all metrics of tunnels.
+func MetricNames() map[string]bool {
+	names := map[string]bool{}
+	out := make(chan *prometheus.Desc)
+	go func() {
+		new(collector).Describe(out)
+		close(out)
+	}()
+	for d := range out {
+		_, rest, _ := strings.Cut(d.String(), `fqName: "`)
+		name, _, _ := strings.Cut(rest, `"`)
+		names[name] = true
+	}
+	return names
 }
