@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,8 +31,8 @@ type ClientConfig struct {
 	// it are passed over; nil accepts all.
 	Routes []netip.Prefix
 	Accept []netip.Prefix
-	// Mark is that of the sockets which the Endpoints make, and KillSwitch lets nothing out without the tunnel: see
-	// network.Settings.
+	// Mark is that of the sockets which the Endpoints make, and KillSwitch lets nothing out without the tunnel, from
+	// NewClient on: see network.Settings.
 	Mark       uint32
 	KillSwitch bool
 
@@ -118,11 +119,28 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	} else if n > 0 {
 		c.log.Info("removed what an earlier program left behind", "rules_and_routes", n)
 	}
+	if err := c.closeUp(); err != nil {
+		c.dev.close(c.log)
+		return nil, err
+	}
 	c.settings = settings{
 		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: c.dev.writer, own: c.dev.device.Offloads(),
 		control: c.control,
 	}
 	return c, nil
+}
+
+// closeUp turns the kill switch on: until the server has said what goes through the tunnel, that is everything.
+func (c *Client) closeUp() error {
+	if !c.cfg.KillSwitch {
+		return nil
+	}
+	s := c.cfg.Interface.settings(nil, c.cfg.Interface.mtu())
+	s.Mark, s.KillSwitch, s.Routes = c.cfg.Mark, true, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	if _, err := os.Stat("/proc/net/if_inet6"); err == nil { // this machine has IPv6
+		s.Routes = append(s.Routes, netip.MustParsePrefix("::/0"))
+	}
+	return c.dev.network.Apply(c.dev.device.Index(), s)
 }
 
 // Run keeps the tunnel up until ctx ends, and returns nil then. Failures of the network end nothing.

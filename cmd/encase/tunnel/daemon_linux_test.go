@@ -329,6 +329,12 @@ func TestKillSwitch(t *testing.T) {
 	if leaks() {
 		t.Error("without the client packets take another way")
 	}
+	alice.start()
+	p.until(tuntest.Patience, "the client is there", func() bool { _, err := alice.ask(control.Request{Do: control.Status}); return err == nil })
+	if leaks() {
+		t.Error("before the first connection packets take another way")
+	}
+	alice.end(syscall.SIGKILL)
 	if err := p.client.Try(func() error { return CleanUp("encase0") }); err != nil {
 		t.Fatal(err)
 	}
