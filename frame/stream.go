@@ -20,14 +20,23 @@ const (
 
 var errNegative = errors.New("frame: negative count")
 
+// A LateReader is a stream that needs no memory as long as there is nothing to read.
+type LateReader interface {
+	io.Reader
+	// ReadLate is Read into what room returns. Before it waits it calls idle, which may take that back, and afterwards
+	// room again.
+	ReadLate(room func() []byte, idle func()) (int, error)
+}
+
 // A Reader cuts frames out of a byte stream. Its memory follows what arrives, not what the peer announces. A read asks
 // for 4, 18 or 64 KiB, whichever the last one would have fitted, so that a quiet stream waits with little and a busy one
 // needs few system calls; beyond that the array doubles when it is full. An unfinished frame stays in the array where it
-// began, if that has no more than 128 KiB. Release gives back what is held between frames. A Reader is not safe for
-// concurrent use.
+// began, if that has no more than 128 KiB. Release gives back what is held between frames; while a Reader waits for the
+// beginning of a frame it does so itself if the stream is a LateReader. A Reader is not safe for concurrent use.
 type Reader struct {
 	src   io.Reader
-	delim Delimiter // nil: whatever arrives is a frame
+	lazy  *lazySource // src, if it is a LateReader
+	delim Delimiter   // nil: whatever arrives is a frame
 	max   int
 	buf   *Buf  // storage; nil before the first read and after Release
 	view  Buf   // what Next lends
@@ -36,13 +45,28 @@ type Reader struct {
 	err   error // final
 }
 
+// lazySource is what ReadLate needs, made once.
+type lazySource struct {
+	LateReader
+	room func() []byte
+	idle func()
+}
+
 // NewReader returns a Reader of frames from src. maxFrame bounds their length in bytes, header included; 0 means
 // DefaultMaxFrame. With a nil Delimiter whatever arrives is a frame, up to maxFrame bytes of it.
 func NewReader(src io.Reader, d Delimiter, maxFrame int) *Reader {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
 	}
-	return &Reader{src: src, delim: d, max: maxFrame, ask: idleRead}
+	r := &Reader{src: src, delim: d, max: maxFrame, ask: idleRead}
+	if lazy, ok := src.(LateReader); ok {
+		room := func() []byte {
+			r.makeRoom(0)
+			return r.buf.full[r.buf.end:]
+		}
+		r.lazy = &lazySource{lazy, room, r.Release}
+	}
+	return r
 }
 
 // SetDelimiter changes how the bytes that Next has not yet returned are cut; nil means that whatever is there is a
@@ -175,15 +199,14 @@ func (r *Reader) fill(want int) error {
 		r.late = nil
 		return err
 	}
-	r.makeRoom(want)
-	b := r.buf
 	for range maxEmptyReads {
-		n, err := r.src.Read(b.full[b.end:])
-		if n < 0 || n > b.Tailroom() {
+		n, err := r.readSome(want)
+		b := r.buf
+		if n < 0 || n > 0 && (b == nil || n > b.Tailroom()) {
 			return errors.New("frame: the stream's Read returned an impossible count")
 		}
-		b.end += n
 		if n > 0 {
+			b.end += n
 			r.ask = nextAsk(n, b.end == len(b.full) && b.Len() != want)
 			r.late = err
 			return nil
@@ -193,6 +216,15 @@ func (r *Reader) fill(want int) error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// readSome reads once. Where no frame has begun, a LateReader waits without memory.
+func (r *Reader) readSome(want int) (int, error) {
+	if r.lazy != nil && r.Buffered() == 0 {
+		return r.lazy.ReadLate(r.lazy.room, r.lazy.idle)
+	}
+	r.makeRoom(want)
+	return r.src.Read(r.buf.full[r.buf.end:])
 }
 
 // nextAsk returns how much to ask for after a read of n bytes. full says that it left no room, although the frame may end

@@ -173,3 +173,68 @@ func TestReaderReadsMuch(t *testing.T) {
 		t.Errorf("a read had room for %d bytes only", least)
 	}
 }
+
+// lateBytes is a LateReader that has to wait before each of the pieces it gives.
+type lateBytes struct {
+	pieces []string
+	waits  func()
+}
+
+func (l *lateBytes) Read(p []byte) (int, error) {
+	l.waits()
+	return l.take(p)
+}
+
+func (l *lateBytes) take(p []byte) (int, error) {
+	if len(l.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, l.pieces[0])
+	if l.pieces[0] = l.pieces[0][n:]; l.pieces[0] == "" {
+		l.pieces = l.pieces[1:]
+	}
+	return n, nil
+}
+
+func (l *lateBytes) ReadLate(room func() []byte, idle func()) (int, error) {
+	room() // looks, and finds nothing
+	idle()
+	l.waits()
+	return l.take(room())
+}
+
+// TestLateReader reads frames that arrive whole, in pieces, and several at once. The Reader waits without memory where
+// no frame has begun, and only there.
+func TestLateReader(t *testing.T) {
+	var r *Reader
+	var held []bool
+	src := &lateBytes{pieces: []string{"\x00\x02ab", "\x00\x02c", "d", "\x00\x00\x00\x01e", "\x00\x03fgh\x00"}}
+	src.waits = func() { held = append(held, r.buf != nil) }
+	r = NewReader(src, length16{}, 0)
+	var got []string
+	for {
+		b, err := r.Next()
+		if err != nil {
+			wantError(t, err, io.ErrUnexpectedEOF)
+			break
+		}
+		got = append(got, string(b.Bytes()[2:]))
+	}
+	if fmt.Sprintf("%q", got) != `["ab" "cd" "" "e" "fgh"]` {
+		t.Errorf("the frames are %q", got)
+	}
+	if fmt.Sprint(held) != "[false false true false false true]" {
+		t.Errorf("memory is held while it waits: %v", held)
+	}
+}
+
+// brokenLate claims to have read without asking for memory.
+type brokenLate struct{ io.Reader }
+
+func (brokenLate) ReadLate(func() []byte, func()) (int, error) { return 1, nil }
+
+func TestBrokenLateReader(t *testing.T) {
+	if _, err := NewReader(brokenLate{}, nil, 0).Next(); err == nil {
+		t.Error("a byte has come from nowhere")
+	}
+}

@@ -84,12 +84,20 @@ type stream struct {
 }
 
 func (s *stream) Send(frames []*frame.Buf) (int, error) { return s.writer.Write(frames) }
-func (s *stream) Recv() (*frame.Buf, error)             { return s.reader.Next() }
 func (s *stream) Limits() frame.Limits                  { return frame.Limits{} }
 func (s *stream) SetReadDeadline(t time.Time) error     { return s.deadline.SetReadDeadline(t) }
 func (s *stream) Close() error                          { return s.rwc.Close() }
 func (s *stream) LocalAddr() net.Addr                   { return s.addr(net.Conn.LocalAddr) }
 func (s *stream) RemoteAddr() net.Addr                  { return s.addr(net.Conn.RemoteAddr) }
+
+// Recv implements Carrier. After an error, such as a deadline, it may be long until the next call.
+func (s *stream) Recv() (*frame.Buf, error) {
+	b, err := s.reader.Next()
+	if err != nil {
+		s.reader.Release()
+	}
+	return b, err
+}
 
 func (s *stream) canTry() bool     { return s.tryWrite != nil }
 func (s *stream) try(b *frame.Buf) { b.TrimFront(s.tryWrite(b.Bytes())) }

@@ -3,7 +3,9 @@
 package wrap_test
 
 import (
+	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -25,6 +27,22 @@ func TestPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	useStream(t, wrap.Join(r1, w2), wrap.Join(r2, w1))
+}
+
+// TestReset resets a TCP connection in the middle: Read says that of the socket, as net does.
+func TestReset(t *testing.T) {
+	client, server := wrapConfigs(t, "length:16be")
+	near, far := tcpPair(t)
+	c, s := connect(t, far, near, client, server)
+	shake(t, c, s)
+	exchange(t, c, s)
+	near.SetLinger(0)
+	near.Close()
+	err := readErr(t, c)
+	var op *net.OpError
+	if !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &op) || op.Op != "read" || op.Addr == nil {
+		t.Errorf("Read: %v", err)
+	}
 }
 
 // TestFIFOs joins two FIFOs, as two programs would that have only file names in common.

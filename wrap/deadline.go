@@ -86,6 +86,9 @@ var errNoDeadline = errors.New("wrap: the stream has no read deadline")
 // readerOf returns what to read from rwc with, and how to interrupt that.
 func readerOf(rwc io.ReadWriteCloser) (io.Reader, deadliner) {
 	if d, ok := rwc.(deadliner); ok && d.SetReadDeadline(time.Time{}) == nil {
+		if late := lateReader(rwc); late != nil {
+			return late, d
+		}
 		return rwc, d
 	}
 	r := &detachedReader{src: rwc, deadline: newDeadline()}

@@ -4,5 +4,8 @@ package wrap
 
 import "io"
 
+// lateReader returns nil: nothing here is known to wait without memory.
+func lateReader(io.ReadWriteCloser) io.Reader { return nil }
+
 // tryWriter returns nil: nothing here is known to write without waiting.
 func tryWriter(io.ReadWriteCloser) func(p []byte) int { return nil }

@@ -4,24 +4,14 @@ package wrap
 
 import (
 	"io"
-	"net"
 	"syscall"
 )
 
 // tryWriter returns a function that writes as much of p to rwc as goes without waiting, and returns how much that is.
 // It is nil where nothing is known to do that.
 func tryWriter(rwc io.ReadWriteCloser) func(p []byte) int {
-	var conn syscall.Conn
-	switch c := rwc.(type) { // a type that embeds one of these may have a Write of its own
-	case *net.TCPConn:
-		conn = c
-	case *net.UnixConn:
-		conn = c
-	default:
-		return nil
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	_, raw := socketOf(rwc)
+	if raw == nil {
 		return nil
 	}
 	w := &tries{raw: raw}
