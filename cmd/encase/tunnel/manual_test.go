@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -31,6 +33,33 @@ func TestManual(t *testing.T) {
 	for line := range strings.Lines(page) {
 		if strings.HasPrefix(line, "'") || len(line) > 400 {
 			t.Errorf("a bad line: %s", line)
+		}
+	}
+}
+
+// So are the configurations in the operator's guide.
+func TestGuide(t *testing.T) {
+	data, err := os.ReadFile("../../../tun/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := identities(t)
+	files := strings.NewReplacer("/etc/encase/vpn.example.net", dir+"/server", "/etc/encase/alice.example", dir+"/client",
+		"/etc/encase/ca.crt", dir+"/ca.crt", "crl = \"/etc/encase/ca.crl\"", "")
+	blocks := strings.Split(string(data), "```toml\n")[1:]
+	if len(blocks) < 3 {
+		t.Fatalf("%d configurations", len(blocks))
+	}
+	for i, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		if cfg, found := read("guide", []byte(files.Replace(text))); cfg == nil {
+			t.Errorf("configuration %d: %v", i, found.Err())
+		}
+	}
+	for _, k := range regexp.MustCompile("`(interface|server|identity|listen|peer|limits|observability)\\.([a-z_.]+)").FindAllStringSubmatch(string(data), -1) {
+		path := k[1] + "." + strings.TrimSuffix(k[2], ".")
+		if findKey(path) == nil && findTable(path) == nil {
+			t.Errorf("the guide names %s, which there is not", path)
 		}
 	}
 }
