@@ -154,9 +154,9 @@ func (c *Conn) delimit() error {
 // it. Reads and Writes that wait return net.ErrClosed. The error says whether something that was written may be lost.
 //
 // A codec that waits for its peer's turn or window goes on hearing it as long, also when the handshake has failed and
-// the peer has yet to be told; data that arrives meanwhile is dropped. What cannot succeed is not waited for: when the
-// carrier or the codec's protocol has ended, or the network says that the peer is gone and nothing but goodbyes is left.
-// Abort does not wait at all.
+// the peer has yet to be told; data that arrives meanwhile is dropped. What cannot succeed is not waited for: that is so
+// when the carrier or the codec's protocol has ended, and when nothing but goodbyes is left and the network says that
+// the peer is gone. Abort does not wait at all.
 func (c *Conn) Close() error {
 	if !c.closing.CompareAndSwap(false, true) {
 		return net.ErrClosed
@@ -170,9 +170,9 @@ func (c *Conn) Close() error {
 }
 
 // Abort closes the carrier at once: nothing says goodbye, to TLS or to the codec's peer, and what was written and has
-// not left is dropped. The peer sees a truncation, as it must when this end has not said all that it had to say. Reads,
-// Writes that wait return net.ErrClosed; a Close that waits returns an error that wraps it if something may be lost. What
-// the network below does with what it has taken, such as the buffer of a TCP connection, is not Abort's affair.
+// not left is dropped. The peer sees a truncation, as it must when this end has not said all that it had to say. Reads
+// and Writes that wait return net.ErrClosed; a Close that waits returns an error that wraps it if something may be lost.
+// What the network below does with what it has taken, such as the buffer of a TCP connection, is not Abort's affair.
 func (c *Conn) Abort() error {
 	first := c.closing.CompareAndSwap(false, true)
 	if !first && c.detached.Load() {

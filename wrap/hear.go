@@ -10,6 +10,24 @@ import (
 // too, and may give this end up because a user was slow to read: it must hear the peer at any time. When TLS has failed,
 // be it in the handshake, the machine may still have to bring the peer the alert: it hears until it holds nothing back,
 // and a frame.Awaiter until it awaits nothing.
+//
+// Only one receives at a time: first the goroutine of the handshake, and then who has put something into Conn.reading, a
+// Read or the goroutine that hears, which exists while sender.hearing is set.
+//
+//	no goroutine ── kick, a Read that has taken all: mustHear ──▶ waits for its turn
+//	waits        ── no Read under way ──▶ mustHear? receives one frame : no goroutine
+//	receives     ── a frame, or a Read wants its turn ──▶ waits, behind that Read
+//	receives     ── the carrier or the protocol has ended (deaf), Close has waited long enough ──▶ no goroutine
+//	receives     ── maxHeard bytes are kept ──▶ no goroutine, until a Read has taken them
+//
+// The carrier's read deadline is what interrupts a receiver, and armLocked sets it for all of them:
+//
+//	                           in use           Read wants its turn    Close waits    closed
+//	a Read receives            its deadline     its deadline           past           past
+//	the goroutine receives     none             past                   end of Linger  past
+//
+// What it hears while TLS is well goes the way of a Read, and what is data is kept. Once TLS has failed (readErr is set
+// and not io.EOF), frames go to the machine and no further.
 
 // maxHeard is how many bytes of data may be kept while nobody reads.
 const maxHeard = 64 << 10

@@ -35,6 +35,28 @@ const (
 // A sender is the sending half of a Conn. Whoever has frames to send puts them into its queue, under mu, in the order
 // in which they were sealed; a goroutine that exists while the queue is not empty moves them to the carrier, as many
 // at once as there are. mu is never held during I/O that may wait.
+//
+//	TLS bytes ─▶ machine ─▶ queue ─▶ batch ─▶ carrier
+//	             backlog    '---- stored ---'             what a Write waits for, in bytes
+//	                        pushed            gone        frames that have ever passed here
+//
+// Who moves frames to the carrier. busy is set in all states but the first:
+//
+//	at rest  ── kick ──▶ sendNow, by whoever kicked: a single frame, as far as it goes without waiting
+//	sendNow  ── all of it has left ──▶ at rest
+//	sendNow  ── more frames than one, a rest, or no time since the last (gathering) ──▶ send, a goroutine
+//	send     ── the queue is empty ──▶ at rest
+//
+// Over a carrier that does not wait there are no such states: kick moves what it takes.
+//
+// How it ends. err is set by the first that fails, and is what all later calls return:
+//
+//	working ── fail: the codec, or what it must hear ──▶ nothing more is queued; what is queued leaves
+//	any     ── die: the carrier, or Close and Abort  ──▶ dead: what is queued is dropped
+//
+// What Close says is lost is application data alone. The frames up to number data end with the last of it; in the
+// machine's backlog it stands in front of goodbye bytes of alerts. So all has left when gone has reached data and the
+// backlog is down to goodbye.
 type sender struct {
 	c      *Conn
 	lim    frame.Limits // room around TLS bytes in a frame, and the most of them
@@ -54,7 +76,7 @@ type sender struct {
 	pushed  int           // frames that have ever been in queue
 	data    int           // so many of them end with the last that holds application data
 	gone    int           // so many of them has the carrier taken
-	goodbye int           // bytes of what the machine holds back that are no application data, at its end
+	goodbye int           // bytes at the end of what the machine holds back that are no application data
 	busy    bool          // somebody is sending
 	hearing bool          // somebody receives because the machine must hear
 	useless bool          // TLS has failed: nothing will be sent or received but what the machine still has to
