@@ -109,7 +109,8 @@ func downCommand(cleanUp func(string) error) *cobra.Command {
 			return cleanUp(args[0])
 		},
 	}
-	c.Flags().BoolVar(&clean, "clean", false, "take away what a daemon that was killed has left: kill switch, name servers")
+	c.Flags().BoolVar(&clean, "clean", false, "take away what a daemon that was killed has left: kill switch, name "+
+		"servers")
 	return t.flag(c)
 }
 
@@ -139,7 +140,8 @@ func kickCommand() *cobra.Command {
 	t, text := &target{}, ""
 	c := &cobra.Command{
 		Use: "kick CLIENT", Short: "End the session of a client", Args: cobra.ExactArgs(1),
-		Long: "End the session of a client, by the name that \"encase status\" shows. It may come\nback at once; to keep it out, " +
+		Long: "End the session of a client, by the name that \"encase status\" shows. It may come\nback at once; to keep " +
+			"it out, " +
 			"use \"encase ban\".\n\nSEE ALSO\n\nencase-ban(1), encase-status(1)",
 		RunE: func(c *cobra.Command, args []string) error {
 			return t.tell(c, "", Request{Do: Kick, Who: args[0], Text: text})
@@ -153,7 +155,8 @@ func banCommand() *cobra.Command {
 	t, d := &target{}, time.Duration(0)
 	c := &cobra.Command{
 		Use: "ban {WHO | list | del WHO}", Short: "Keep clients out", Long: longBan, Args: cobra.RangeArgs(1, 2),
-		Example: "  encase ban alice.example\n  encase ban 198.51.100.0/24 --for 2h\n  encase ban list\n  encase ban del alice.example",
+		Example: "  encase ban alice.example\n  encase ban 198.51.100.0/24 --for 2h\n  encase ban list\n  encase ban del " +
+			"alice.example",
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case args[0] == "list" && len(args) == 1:

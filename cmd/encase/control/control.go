@@ -1,5 +1,5 @@
-// Package control is how the commands of encase talk with a daemon that holds a tunnel: one request and one answer, each
-// a line of JSON, over a Unix socket that is for its owner alone.
+// Package control is how the commands of encase talk with a daemon that holds a tunnel: one request and one answer,
+// each a line of JSON, over a Unix socket that is for its owner alone.
 package control
 
 import (

@@ -50,7 +50,8 @@ func TestAsk(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Dir(path) + "/.encase-*"); left != nil {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := Ask(t.Context(), path+"x", Request{Do: Status}); err == nil || !strings.Contains(err.Error(), "no tunnel is up") {
+	if _, err := Ask(t.Context(), path+"x", Request{Do: Status}); err == nil ||
+		!strings.Contains(err.Error(), "no tunnel is up") {
 		t.Errorf("nobody is there: %v", err)
 	}
 }
@@ -127,10 +128,12 @@ func state(at time.Time, sent uint64) *State {
 	s := &State{PID: 1, Started: at.Add(-90 * time.Minute), Now: at, Expires: at.Add(365 * 24 * time.Hour)}
 	s.Status = tun.Status{Role: "server", Interface: "encase0", Offloads: "tcp", MTU: 1400}
 	s.Device.ReadBytes = sent
-	s.Sessions = []tun.Session{{ID: "a", Peer: "alice\x1b[2J", Since: at.Add(-time.Minute), MTU: 1400, MTUSource: "configured",
+	s.Sessions = []tun.Session{{ID: "a", Peer: "alice\x1b[2J", Since: at.Add(-time.Minute), MTU: 1400,
+		MTUSource: "configured",
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.66.0.2/32")}, Active: "datagrams",
 		Connections: []tun.Connection{
-			{Carrier: "datagrams", Codec: "raw", Remote: "192.0.2.1:5", TLS: "DTLS 1.2", Cipher: "X", Since: at, Works: true, RTT: 12.5,
+			{Carrier: "datagrams", Codec: "raw", Remote: "192.0.2.1:5", TLS: "DTLS 1.2", Cipher: "X", Since: at, Works: true,
+				RTT:  12.5,
 				Loss: 0.25, Waiting: 1500, Stats: link.Stats{SentBytes: sent, Spoofed: 3}},
 			{Carrier: "stream", Codec: "length:16be", Remote: "192.0.2.1:6"},
 		}}}
@@ -180,7 +183,8 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := b.String()
-	for _, want := range []string{"█ 1 Mbit/s, most 1 Mbit/s", "it is away", "round trip", "12.50 ms, most 12.50 ms", "25.0 %"} {
+	for _, want := range []string{"█ 1 Mbit/s, most 1 Mbit/s", "it is away", "round trip", "12.50 ms, most 12.50 ms",
+		"25.0 %"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

@@ -105,7 +105,8 @@ func writeEnds(b *strings.Builder, show terminal.Terminal, s *State) {
 }
 
 func writeSession(b *strings.Builder, show terminal.Terminal, s *State, p *tun.Session, h *history) {
-	fmt.Fprintf(b, "\n%s  %s  since %s", show.Paint(terminal.Green, terminal.Text(cmp.Or(p.Peer, "server"))), list(p.Addresses),
+	fmt.Fprintf(b, "\n%s  %s  since %s", show.Paint(terminal.Green, terminal.Text(cmp.Or(p.Peer, "server"))),
+		list(p.Addresses),
 		age(s.Now.Sub(p.Since)))
 	if len(p.Networks) > 0 {
 		fmt.Fprintf(b, ", networks %s", list(p.Networks))
@@ -121,7 +122,8 @@ func writeSession(b *strings.Builder, show terminal.Terminal, s *State, p *tun.S
 		if !c.Works {
 			state = show.Paint(terminal.Red, "silent")
 		}
-		fmt.Fprintf(b, " %s %s  %s  %s  %s %s  %s\n", mark, c.Carrier, terminal.Text(c.Remote), shortCodec(c.Codec), c.TLS, c.Cipher, state)
+		fmt.Fprintf(b, " %s %s  %s  %s  %s %s  %s\n", mark, c.Carrier, terminal.Text(c.Remote), shortCodec(c.Codec), c.TLS,
+			c.Cipher, state)
 		fmt.Fprintf(b, "     sent %s, received %s, queued %s, keys %s old%s\n", bytesText(c.Stats.SentBytes),
 			bytesText(c.Stats.ReceivedBytes), bytesText(uint64(c.Waiting)), age(s.Now.Sub(c.Since)), drops(c))
 	}

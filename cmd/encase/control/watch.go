@@ -192,7 +192,8 @@ func (v *View) put(page []byte) error {
 }
 
 // watchStatus shows the status again and again until ctx ends. A daemon that is away for a while is waited for.
-func watchStatus(ctx context.Context, w io.Writer, ask func(context.Context) (*State, error), every time.Duration) error {
+func watchStatus(ctx context.Context, w io.Writer, ask func(context.Context) (*State, error),
+	every time.Duration) error {
 	v := NewView(w)
 	for tick := time.NewTicker(every); ; {
 		s, err := ask(ctx)

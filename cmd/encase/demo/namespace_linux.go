@@ -57,7 +57,8 @@ func (n *namespace) ip(args ...string) error {
 	})
 }
 
-// wire connects two namespaces; the interfaces are called as the other end, and have the addresses 10.99.NUMBER.1 and .2.
+// wire connects two namespaces; the interfaces are called as the other end, and have addresses
+// 10.99.NUMBER.1 and .2.
 func wire(a, b *namespace, number int) error {
 	nameA, nameB := fmt.Sprintf("client%d", number), "server"
 	steps := []func() error{

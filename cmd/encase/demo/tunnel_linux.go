@@ -169,7 +169,8 @@ func (n *tunnelNetwork) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: n.ca.Pool()}
+	t := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: n.ca.Pool()}
 	codec, err := codecs.Parse(described)
 	if err != nil {
 		return err
@@ -178,7 +179,8 @@ func (n *tunnelNetwork) serve(ctx context.Context) error {
 	var datagrams *datagram.Listener
 	err = n.place.do(func() (err error) {
 		if stream, err = net.Listen("tcp", ":"+vpnPort); err == nil {
-			datagrams, err = datagram.Listen("udp", ":"+vpnPort, &datagram.Config{TLS: t, MTU: udpMTU, Queue: udpQueue}, datagram.ListenOptions{})
+			datagrams, err = datagram.Listen("udp", ":"+vpnPort, &datagram.Config{TLS: t, MTU: udpMTU, Queue: udpQueue},
+				datagram.ListenOptions{})
 		}
 		return err
 	})
@@ -187,7 +189,8 @@ func (n *tunnelNetwork) serve(ctx context.Context) error {
 	}
 	n.server, err = tun.NewServer(tun.ServerConfig{
 		Interface: tun.Interface{Config: device.Config{Name: "encase0", Namespace: n.place.path()}}, Log: quiet(),
-		Addresses: []netip.Prefix{netip.MustParsePrefix(vpnAddress + "/24")}, Pools: []netip.Prefix{netip.MustParsePrefix("10.66.0.0/24")},
+		Addresses: []netip.Prefix{netip.MustParsePrefix(vpnAddress + "/24")},
+		Pools:     []netip.Prefix{netip.MustParsePrefix("10.66.0.0/24")},
 		Entrances: []tun.Entrance{{Codec: "raw", Datagrams: datagrams},
 			{Codec: described, Stream: stream, TLS: &wrap.Config{TLS: t, Codec: codec, WriteBuffer: 128 << 10}}},
 	})
@@ -213,11 +216,13 @@ func (n *tunnelNetwork) connect(ctx context.Context, t *tunnelClient, number int
 		return err
 	}
 	up := make(chan netip.Addr, 8)
-	e := tun.Endpoint{Name: "server", Carrier: t.carrier, Codec: t.spec, Dial: t.dial(fmt.Sprintf("10.99.%d.1:%s", number, vpnPort), codec,
-		&tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: n.ca.Pool(), ServerName: vpnName})}
+	e := tun.Endpoint{Name: "server", Carrier: t.carrier, Codec: t.spec,
+		Dial: t.dial(fmt.Sprintf("10.99.%d.1:%s", number, vpnPort), codec,
+			&tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: n.ca.Pool(), ServerName: vpnName})}
 	began := time.Now()
 	t.tun, err = tun.NewClient(tun.ClientConfig{
-		Interface: tun.Interface{Config: device.Config{Name: "encase0", Namespace: t.place.path()}}, Log: quiet(), Name: t.name,
+		Interface: tun.Interface{Config: device.Config{Name: "encase0",
+			Namespace: t.place.path()}}, Log: quiet(), Name: t.name,
 		Endpoints: []tun.Endpoint{e},
 		OnUp: func(_ string, c tunwire.Config) error {
 			select {
@@ -244,7 +249,8 @@ func (n *tunnelNetwork) connect(ctx context.Context, t *tunnelClient, number int
 }
 
 // dial returns what connects a client.
-func (t *tunnelClient) dial(address string, codec frame.Maker, config *tls.Config) func(context.Context) (net.Conn, error) {
+func (t *tunnelClient) dial(address string, codec frame.Maker, config *tls.Config) func(context.Context) (net.Conn,
+	error) {
 	if t.carrier == tun.Datagrams {
 		cfg := &datagram.Config{TLS: config, MTU: udpMTU, Queue: udpQueue, Stack: dtls.Stack(dtls.Options{SendCID: true})}
 		return func(ctx context.Context) (conn net.Conn, err error) {
@@ -277,8 +283,10 @@ func (n *tunnelNetwork) visit(ctx context.Context, s *stage, t *tunnelClient, by
 	if err != nil {
 		return nil, err
 	}
-	s.rows(terminal.Row{Name: "ping", Text: fmt.Sprintf("%.2f ms, the median of %d, from program to program", r.Ping, pings)},
-		terminal.Row{Name: "to the server", Text: perSecond(r.Up) + "/s"}, terminal.Row{Name: "from it", Text: perSecond(r.Down) + "/s"},
+	s.rows(terminal.Row{Name: "ping", Text: fmt.Sprintf("%.2f ms, the median of %d, from program to program", r.Ping,
+		pings)},
+		terminal.Row{Name: "to the server", Text: perSecond(r.Up) + "/s"}, terminal.Row{Name: "from it",
+			Text: perSecond(r.Down) + "/s"},
 		terminal.Row{Name: "SHA-256", Text: r.SHA256[:16] + "... of what was sent, and of what arrived: equal"})
 	s.line("")
 	return r, s.err
@@ -292,7 +300,8 @@ func (n *tunnelNetwork) measure(ctx context.Context, t *tunnelClient, bytes int6
 	}
 	defer l.close()
 	defer l.until(ctx)()
-	r := &clientResult{Name: t.name, Carrier: string(t.carrier), Codec: t.spec, Address: t.address.String(), Seconds: t.took.Seconds()}
+	r := &clientResult{Name: t.name, Carrier: string(t.carrier), Codec: t.spec, Address: t.address.String(),
+		Seconds: t.took.Seconds()}
 	rtt, err := l.ping(pings)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,8 @@ func parse(name string, data []byte) (*draft, error) {
 func Command() *cobra.Command {
 	output := ""
 	c := &cobra.Command{
-		Use: "import FILE", Short: "Make a configuration from one of OpenVPN or wg-quick", Long: long, Args: cobra.ExactArgs(1),
+		Use: "import FILE", Short: "Make a configuration from one of OpenVPN or " +
+			"wg-quick", Long: long, Args: cobra.ExactArgs(1),
 		Example: "  encase import office.ovpn -o office.toml\n  encase import /etc/wireguard/wg0.conf",
 		RunE: func(c *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
@@ -96,7 +97,8 @@ func Command() *cobra.Command {
 			return d.put(c.OutOrStdout(), output)
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "write `FILE`, and beside it what stands inside the old one, such as keys")
+	c.Flags().StringVarP(&output, "output", "o", "",
+		"write `FILE`, and beside it what stands inside the old one, such as keys")
 	return c
 }
 

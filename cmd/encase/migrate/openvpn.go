@@ -92,10 +92,13 @@ func fields(line string) (words []string) {
 }
 
 // needless are settings that encase does without: it does so always, or by itself.
-var needless = []string{"client", "nobind", "persist-key", "persist-tun", "resolv-retry", "remote-cert-tls", "tls-client",
-	"tls-server", "pull", "dev-type", "topology", "auth-nocache", "mute", "mute-replay-warnings", "user", "group", "daemon",
+var needless = []string{"client", "nobind", "persist-key", "persist-tun", "resolv-retry", "remote-cert-tls",
+	"tls-client",
+	"tls-server", "pull", "dev-type", "topology", "auth-nocache", "mute", "mute-replay-warnings", "user", "group",
+	"daemon",
 	"float", "remote-random", "explicit-exit-notify", "connect-retry", "tls-version-min", "data-ciphers", "cipher", "auth",
-	"ncp-ciphers", "dh", "verb", "status", "log", "log-append", "sndbuf", "rcvbuf", "script-security", "key-direction", "mssfix"}
+	"ncp-ciphers", "dh", "verb", "status", "log", "log-append", "sndbuf", "rcvbuf",
+	"script-security", "key-direction", "mssfix"}
 
 // take takes over one directive, or says why not.
 func (o *openVPN) take(w []string) (why string) {

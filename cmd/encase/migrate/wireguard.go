@@ -174,7 +174,8 @@ func (w *wireGuard) client(p *wgPeer) {
 	}
 	w.d.accept, w.d.dns, w.d.domains = w.d.routes, nil, nil
 	if len(w.addresses) > 0 {
-		w.d.notes = append(w.d.notes, fmt.Sprintf("Address %v: the server tells its clients their addresses; fix it there, as "+
+		w.d.notes = append(w.d.notes, fmt.Sprintf("Address %v: the server tells its clients their addresses; fix it there, "+
+			"as "+
 			"client.addresses", w.addresses))
 	}
 	if len(w.peers) > 1 {
@@ -204,6 +205,7 @@ func (w *wireGuard) server() {
 		w.d.clients = append(w.d.clients, c)
 	}
 	if len(w.peers) > 0 {
-		w.d.notes = append(w.d.notes, "names of clients are those in their certificates: correct client.name where it was guessed")
+		w.d.notes = append(w.d.notes, "names of clients are those in their certificates: correct client.name where it was "+
+			"guessed")
 	}
 }

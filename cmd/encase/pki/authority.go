@@ -67,8 +67,10 @@ func create(dir, name string, now time.Time) (*authority, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-early), NotAfter: now.Add(authorityLife),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-early),
+		NotAfter: now.Add(authorityLife),
+		IsCA:     true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -201,7 +203,8 @@ func (r *request) lifetime() time.Duration {
 // fileName returns the name of the files for a certificate.
 func fileName(name string) (string, error) {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
-	if name == "" || name == "ca" || strings.Trim(name, letters) != "" || name[0] == '.' || name[0] == '-' || len(name) > 200 {
+	if name == "" || name == "ca" || strings.Trim(name, letters) != "" || name[0] == '.' || name[0] == '-' ||
+		len(name) > 200 {
 		return "", fmt.Errorf("pki: %q cannot be a name here; use letters, digits and hyphens, as in alice.example", name)
 	}
 	return name, nil
@@ -230,7 +233,8 @@ func (a *authority) revocationList() (*x509.RevocationList, error) {
 // publish writes a list of revoked certificates that is valid from now on.
 func (a *authority) publish(entries []x509.RevocationListEntry, now time.Time) error {
 	template := &x509.RevocationList{
-		Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.Add(-early), NextUpdate: now.Add(listLife), RevokedCertificateEntries: entries,
+		Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.Add(-early), NextUpdate: now.Add(listLife),
+		RevokedCertificateEntries: entries,
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, template, a.cert, a.key)
 	if err != nil {

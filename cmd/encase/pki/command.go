@@ -52,7 +52,8 @@ func initCommand(dir *string) *cobra.Command {
 	name := "encase authority"
 	c := &cobra.Command{
 		Use: "init", Short: "Make an authority", Args: cobra.NoArgs,
-		Long: "Make a certificate authority in a folder, valid for ten years, and an empty list of\nrevoked certificates. One that " +
+		Long: "Make a certificate authority in a folder, valid for ten years, and an empty list of\nrevoked certificates. " +
+			"One that " +
 			"is there is never replaced.\n\nSEE ALSO\n\nencase-pki-issue(1)",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := create(*dir, name, time.Now())
@@ -71,7 +72,8 @@ func issueCommand(dir *string) *cobra.Command {
 	var client bool
 	days := 0
 	c := &cobra.Command{
-		Use: "issue {--server | --client} NAME...", Short: "Issue a certificate", Long: longIssue, Args: cobra.MinimumNArgs(1),
+		Use: "issue {--server | --client} NAME...", Short: "Issue a " +
+			"certificate", Long: longIssue, Args: cobra.MinimumNArgs(1),
 		Example: "  encase pki issue --server vpn.example.net 192.0.2.1\n  encase pki issue --client alice.example --days 90",
 		RunE: func(c *cobra.Command, args []string) error {
 			const most = 10 * 365
@@ -152,7 +154,8 @@ encase-pki-list(1), encase-up(1)`
 func renewListCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "crl", Short: "Write the list of revoked certificates anew", Args: cobra.NoArgs,
-		Long: "Write the list of revoked certificates anew, with the same entries, valid for\nanother half a year.\n\nSEE ALSO\n\n" +
+		Long: "Write the list of revoked certificates anew, with the same entries, valid for\nanother half a year.\n\nSEE " +
+			"ALSO\n\n" +
 			"encase-pki-revoke(1)",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := open(*dir)

@@ -35,7 +35,8 @@ func TestIssue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for usage, good := range map[x509.ExtKeyUsage]bool{x509.ExtKeyUsageServerAuth: r.server, x509.ExtKeyUsageClientAuth: !r.server} {
+		for usage, good := range map[x509.ExtKeyUsage]bool{x509.ExtKeyUsageServerAuth: r.server,
+			x509.ExtKeyUsageClientAuth: !r.server} {
 			_, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}})
 			if (err == nil) != good {
 				t.Errorf("%s for %v: %v", base, usage, err)
@@ -46,7 +47,8 @@ func TestIssue(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if end := now.Add(r.lifetime()); certs[0].NotAfter.After(a.cert.NotAfter) || r.life < authorityLife && certs[0].NotAfter.Sub(end).Abs() > time.Minute {
+		if end := now.Add(r.lifetime()); certs[0].NotAfter.After(a.cert.NotAfter) || r.life < authorityLife &&
+			certs[0].NotAfter.Sub(end).Abs() > time.Minute {
 			t.Errorf("%s is valid until %v", base, certs[0].NotAfter)
 		}
 		if certs[0].SerialNumber.BitLen() < 120 {
@@ -59,7 +61,8 @@ func TestIssue(t *testing.T) {
 			t.Errorf("%s: %v, %v", k, info.Mode(), err)
 		}
 	}
-	if _, err := a.issue(request{names: []string{"alice.test"}}, now); err == nil || !strings.Contains(err.Error(), "--renew") {
+	if _, err := a.issue(request{names: []string{"alice.test"}}, now); err == nil ||
+		!strings.Contains(err.Error(), "--renew") {
 		t.Errorf("what is there is replaced: %v", err)
 	}
 	if _, err := create(dir, "again", now); err == nil {
@@ -147,7 +150,8 @@ func TestCommands(t *testing.T) {
 		err := c.Execute()
 		return out.String(), err
 	}
-	for _, args := range [][]string{{"init"}, {"issue", "--server", "vpn.test"}, {"issue", "--client", "alice.test", "--days", "3"},
+	for _, args := range [][]string{{"init"}, {"issue", "--server", "vpn.test"},
+		{"issue", "--client", "alice.test", "--days", "3"},
 		{"revoke", "alice.test"}, {"crl"}} {
 		if out, err := run(args...); err != nil {
 			t.Fatalf("%v: %s, %v", args, out, err)
@@ -157,7 +161,8 @@ func TestCommands(t *testing.T) {
 	if err != nil || !strings.Contains(out, "vpn.test") || !strings.Contains(out, "revoked on") {
 		t.Errorf("%s, %v", out, err)
 	}
-	for _, args := range [][]string{{"issue", "x.test"}, {"issue", "--server", "--client", "x.test"}, {"revoke"}, {"revoke", "--serial", "xyz"},
+	for _, args := range [][]string{{"issue", "x.test"}, {"issue", "--server", "--client", "x.test"}, {"revoke"},
+		{"revoke", "--serial", "xyz"},
 		{"issue", "--client", "y.test", "--days", "-1"}} {
 		if out, err := run(args...); err == nil {
 			t.Errorf("%v: %s", args, out)

@@ -15,7 +15,8 @@ import (
 // newServer makes a server: its sockets and its interface.
 func (d *daemon) newServer(cfg *config) (*tun.Server, error) {
 	doc := cfg.doc
-	limits := admission.Limits{HelloRate: get[int](doc, "limits.hellos_per_address"), AdmitRate: get[int](doc, "limits.handshakes")}
+	limits := admission.Limits{HelloRate: get[int](doc, "limits.hellos_per_address"),
+		AdmitRate: get[int](doc, "limits.handshakes")}
 	t := &tls.Config{
 		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: cfg.who.roots,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return d.pair.Load(), nil },

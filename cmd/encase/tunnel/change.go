@@ -70,7 +70,8 @@ func describe(now, later []string) string {
 func (next *config) withRestartPartOf(old *config) *config {
 	c := *next
 	c.iface, c.listens, c.addresses, c.pools, c.endpoints = old.iface, old.listens, old.addresses, old.pools, old.endpoints
-	c.controlAt, c.metricsAt, c.postUp, c.preDown, c.dnsProgram = old.controlAt, old.metricsAt, old.postUp, old.preDown, old.dnsProgram
+	c.controlAt, c.metricsAt, c.dnsProgram = old.controlAt, old.metricsAt, old.dnsProgram
+	c.postUp, c.preDown = old.postUp, old.preDown
 	who := *next.who
 	who.roots, who.authorities = old.who.roots, old.who.authorities
 	c.who = &who

@@ -180,7 +180,8 @@ func (c *config) readServer() {
 	c.push = push{get[[]netip.Prefix](d, "server.push.routes"), get[[]netip.Addr](d, "server.push.dns"),
 		get[[]string](d, "server.push.domains")}
 	if dead, alive := get[time.Duration](d, "server.dead"), get[time.Duration](d, "server.keepalive"); dead < alive {
-		d.wrong("server.dead", "is %s, shorter than server.keepalive, %s; make it twice as long as that", short(dead), short(alive))
+		d.wrong("server.dead", "is %s, shorter than server.keepalive, %s; make it twice as long as that", short(dead),
+			short(alive))
 	}
 	c.readClients()
 }
@@ -190,7 +191,8 @@ func (c *config) readAddresses() {
 	d := c.doc
 	c.addresses = get[[]netip.Prefix](d, "interface.addresses")
 	if !d.has("interface.addresses") {
-		d.wrong("interface.addresses", `is missing: a server needs an address in the tunnel; write: addresses = ["10.66.0.1/24"]`)
+		d.wrong("interface.addresses",
+			`is missing: a server needs an address in the tunnel; write: addresses = ["10.66.0.1/24"]`)
 	}
 	c.pools = get[[]netip.Prefix](d, "server.pools")
 	if c.pools == nil {

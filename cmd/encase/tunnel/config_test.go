@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,16 +19,20 @@ func TestMistakes(t *testing.T) {
 		edit []string // pairs
 		want []string // parts of lines, in order
 	}{
-		{"nothing", "", nil, []string{":1: config_version: is missing; write: config_version = 1", "neither server nor client"}},
+		{"nothing", "", nil, []string{":1: config_version: is missing; write: config_version = 1",
+			"neither server nor client"}},
 		{"no TOML", "a = b", nil, []string{":1: not TOML"}},
-		{"a version of the future", serverFile, []string{"version = 1", "version = 2"}, []string{":1: config_version: is 2; this program reads 1"}},
+		{"a version of the future", serverFile, []string{"version = 1", "version = 2"},
+			[]string{":1: config_version: is 2; this program reads 1"}},
 		{"unknown key", serverFile, []string{"[interface]", "[interface]\nadresses = 3"},
 			[]string{`:3: interface.adresses: unknown key; did you mean "addresses"?`}},
 		{"unknown table", serverFile, []string{"[[listen]]", "[[listn]]"}, []string{"neither server nor client",
 			`:8: listn: unknown key; did you mean "listen"?`}},
-		{"not an array", serverFile, []string{"[[listen]]", "[listen]"}, []string{":8: listen: must be a table: [[listen]], in double brackets"}},
+		{"not an array", serverFile, []string{"[[listen]]", "[listen]"},
+			[]string{":8: listen: must be a table: [[listen]], in double brackets"}},
 		{"both sides", serverFile + "[[peer]]\n", nil, []string{":10: peer: a file is for a server"}},
-		{"the other side's keys", serverFile, []string{"[identity]", "kill_switch = true\nroutes = [\"10.0.0.0/8\"]\n[identity]"},
+		{"the other side's keys", serverFile, []string{"[identity]",
+			"kill_switch = true\nroutes = [\"10.0.0.0/8\"]\n[identity]"},
 			[]string{":4: interface.kill_switch: is for a client", ":5: interface.routes: is for a client"}},
 		{"the other side's table", clientFile + "[[client]]\nname = \"x\"\n", nil,
 			[]string{":11: client: is for a server, this file is for a client; take the table out"}},
@@ -37,25 +43,33 @@ func TestMistakes(t *testing.T) {
 		{"two pools of a family", serverFile, []string{`"fd66::1/64"`, `"10.67.0.1/24"`},
 			[]string{":3: interface.addresses: two of the same family"}},
 		{"a pool without room", serverFile, []string{`10.66.0.1/24`, `10.66.0.1/32`}, []string{"has no room for clients"}},
-		{"a network with bits behind", clientFile, []string{"[identity]", "[interface]\nroutes = [\"10.0.0.1/8\"]\n[identity]"},
+		{"a network with bits behind", clientFile, []string{"[identity]",
+			"[interface]\nroutes = [\"10.0.0.1/8\"]\n[identity]"},
 			[]string{`:3: interface.routes: "10.0.0.1/8" has bits behind its length; write "10.0.0.0/8"`}},
-		{"types", serverFile, []string{"[identity]", "mtu = \"1400\"\nqueues = 0\nattach = 1\noffload = \"on\"\ngso_max = 3\nname = [\"a\"]\n[identity]"},
+		{"types", serverFile, []string{"[identity]", "mtu = \"1400\"\nqueues = 0\nattach = 1\noffload = \"on\"\ngso_max = " +
+			"3\nname = [\"a\"]\n[identity]"},
 			[]string{":4: interface.mtu: must be a whole number", ":5: interface.queues: is out of bounds; 1 to 256",
-				":6: interface.attach: must be true or false", `:7: interface.offload: "on" is not allowed; choose one of ["auto" "tcp" "off"]`,
+				":6: interface.attach: must be true or " +
+					"false", `:7: interface.offload: "on" is not allowed; choose one of ["auto" "tcp" "off"]`,
 				`:8: interface.gso_max: must be a size`, ":9: interface.name: must be a string"}},
-		{"the name", serverFile, []string{"[identity]", "name = \"a name that is too long\"\n[identity]"}, []string{":4: interface.name:"}},
-		{"numbered by the kernel", serverFile, []string{"[identity]", "name = \"tun%d\"\n[identity]"}, []string{":4: interface.name:"}},
+		{"the name", serverFile, []string{"[identity]", "name = \"a name that is too long\"\n[identity]"},
+			[]string{":4: interface.name:"}},
+		{"numbered by the kernel", serverFile, []string{"[identity]", "name = \"tun%d\"\n[identity]"},
+			[]string{":4: interface.name:"}},
 		{"durations", serverFile + "[server]\nkeepalive = \"60s\"\ndead = \"30s\"\nrekey = \"1d\"\n", nil,
 			[]string{":12: server.dead: is 30s, shorter than server.keepalive, 1m", ":13: server.rekey: must be a duration"}},
 		{"files", serverFile, []string{"server.crt", "gone.crt", "server.key", "loose.key", "ca.crt", "server.key"},
 			[]string{":5: identity.cert: ", "gone.crt: no such file", ":6: identity.key: ", "no private key in PEM form",
 				":7: identity.ca: ", "no certificate in PEM form"}},
 		{"not the key", serverFile, []string{"server.key", "client.key"}, []string{":6: identity.key: "}},
-		{"no identity", serverFile, []string{`cert = "DIR/server.crt"`, "", `key = "DIR/server.key"`, "", `ca = "DIR/ca.crt"`, ""},
+		{"no identity", serverFile, []string{`cert = "DIR/server.crt"`, "", `key = "DIR/server.key"`, "",
+			`ca = "DIR/ca.crt"`, ""},
 			[]string{"identity.cert: is missing", "identity.key: is missing", "identity.ca: is missing"}},
-		{"no list of revoked ones", serverFile, []string{"[[listen]]", "crl = \"DIR/ca.crt\"\n[[listen]]"}, []string{":8: identity.crl: "}},
+		{"no list of revoked ones", serverFile, []string{"[[listen]]", "crl = \"DIR/ca.crt\"\n[[listen]]"},
+			[]string{":8: identity.crl: "}},
 		{"nowhere to listen", serverFile, []string{`address = "127.0.0.1:4433"`, ""}, []string{"listen.address: is missing"}},
-		{"no port", serverFile, []string{"127.0.0.1:4433", "127.0.0.1"}, []string{":9: listen.address: \"127.0.0.1\" is no address"}},
+		{"no port", serverFile, []string{"127.0.0.1:4433", "127.0.0.1"},
+			[]string{":9: listen.address: \"127.0.0.1\" is no address"}},
 		{"twice the same", serverFile + "[[listen]]\naddress = \"127.0.0.1:4433\"\n", nil,
 			[]string{":11: listen.address: 127.0.0.1:4433 is listened on already"}},
 		{"no such codec", clientFile, []string{"length:16be", "lenght:16be"}, []string{":10: peer.endpoint.codec: "}},
@@ -67,15 +81,21 @@ func TestMistakes(t *testing.T) {
 			[]string{":8: peer.endpoint.mtu: is for carrier"}},
 		{"no room in datagrams", serverFile + "mtu = 600\ncodec = \"capwap\"\n", nil, nil},
 		{"two servers", clientFile + "[[peer]]\n", nil, []string{":11: peer: a tunnel has one server"}},
-		{"no endpoint", clientFile, []string{"[[peer.endpoint]]", "[identity.x]"}, []string{"peer: there is no [[peer.endpoint]]"}},
-		{"a kill switch that lets nothing out", clientFile, []string{"[identity]", "[interface]\nkill_switch = true\nfwmark = 0\n[identity]"},
+		{"no endpoint", clientFile, []string{"[[peer.endpoint]]", "[identity.x]"},
+			[]string{"peer: there is no [[peer.endpoint]]"}},
+		{"a kill switch that lets nothing out", clientFile, []string{"[identity]",
+			"[interface]\nkill_switch = true\nfwmark = 0\n[identity]"},
 			[]string{":3: interface.kill_switch: needs a mark"}},
-		{"clients", serverFile + "[[client]]\naddresses = [\"10.66.0.1\", \"10.9.0.1\"]\n[[client]]\nname = \"a\"\naddresses = [\"10.9.0.1\"]\n" +
-			"[[client]]\nname = \"a\"\n", nil, []string{":10: client.name: is missing", ":11: client.addresses: 10.66.0.1 is the server's",
+		{"clients", serverFile + "[[client]]\naddresses = [\"10.66.0.1\", \"10.9.0.1\"]\n[[client]]\nname = " +
+			"\"a\"\naddresses = [\"10.9.0.1\"]\n" +
+			"[[client]]\nname = \"a\"\n", nil, []string{":10: client.name: is missing",
+			":11: client.addresses: 10.66.0.1 is the server's",
 			":11: client.addresses: 10.9.0.1 is in no pool", ":14: client.addresses: 10.9.0.1 is that of",
 			`:16: client.name: "a" is there already`}},
-		{"preambles", serverFile + "preamble = [\"socks5\"]\n", nil, []string{":10: listen.preamble: is for carrier = \"tcp\""}},
-		{"an empty string", serverFile, []string{"[identity]", "netns = \"\"\nname = \" \"\n[identity]"}, []string{":5: interface.name: is empty"}},
+		{"preambles", serverFile + "preamble = [\"socks5\"]\n", nil,
+			[]string{":10: listen.preamble: is for carrier = \"tcp\""}},
+		{"an empty string", serverFile, []string{"[identity]", "netns = \"\"\nname = \" \"\n[identity]"},
+			[]string{":5: interface.name: is empty"}},
 		{"the control socket", serverFile + "[observability]\ncontrol_socket = \"/" + strings.Repeat("x", 120) + "\"\n", nil,
 			[]string{":11: observability.control_socket: is longer"}},
 	} {
@@ -151,6 +171,32 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// No key is read and then forgotten: the code asks for each.
+func TestKeysAreUsed(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := ""
+	for _, f := range files {
+		if f != "keys.go" && f != "manual.go" && !strings.HasSuffix(f, "_test.go") {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code += string(data)
+		}
+	}
+	for _, k := range keys {
+		parent, name := split(k.path)
+		whole := strings.Contains(code, `"`+k.path+`"`)
+		inArray := strings.Contains(parent, "listen") || strings.HasPrefix(parent, "peer") || parent == "client"
+		if !whole && !(inArray && strings.Contains(code, `.`+name+`"`)) {
+			t.Errorf("nobody asks for %s", k.path)
+		}
+	}
+}
+
 // What changes at once and what waits is told apart.
 func TestChanges(t *testing.T) {
 	dir := identities(t)
@@ -162,18 +208,22 @@ func TestChanges(t *testing.T) {
 		t.Fatal(found)
 	}
 	now, later := changes(old, next)
-	if got := describe(now, later); got != "changed: server.push.routes, client.name\nnot changed before a restart: listen.address" {
+	if got := describe(now, later); got != "changed: server.push.routes, client.name\nnot changed before a restart: "+
+		"listen.address" {
 		t.Error(got)
 	}
-	if c := next.withRestartPartOf(old); c.listens[0].address != "127.0.0.1:4433" || len(c.push.routes) != 1 || !c.refuses {
+	if c := next.withRestartPartOf(old); c.listens[0].address != "127.0.0.1:4433" || len(c.push.routes) != 1 ||
+		!c.refuses {
 		t.Errorf("%+v", c)
 	}
 }
 
 // No file crashes the reader, and every problem stands on a line of the file.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{serverFile, clientFile, "a.b.c = 1", "[[listen]]\n[listen.x]", "listen = [1, {address = 2}]",
-		"[server]\npush.routes = [[]]", "interface.name = {a = 1}", "[[peer]]\n[[peer.endpoint]]\n[[peer.endpoint]]", "peer = [{endpoint = [{}]}]"} {
+	for _, seed := range []string{serverFile, clientFile, "a.b.c = 1", "[[listen]]\n[listen.x]",
+		"listen = [1, {address = 2}]",
+		"[server]\npush.routes = [[]]", "interface.name = {a = " +
+			"1}", "[[peer]]\n[[peer.endpoint]]\n[[peer.endpoint]]", "peer = [{endpoint = [{}]}]"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -92,7 +92,8 @@ func (d *process) text() string {
 // daemon writes a configuration; identity and control socket are added to it.
 func (p *place) daemon(ns *tuntest.Namespace, name, config string) *process {
 	p.t.Helper()
-	d := &process{p: p, name: name, ns: ns, file: filepath.Join(p.dir, name+".toml"), socket: filepath.Join(p.dir, name+".sock")}
+	d := &process{p: p, name: name, ns: ns, file: filepath.Join(p.dir, name+".toml"),
+		socket: filepath.Join(p.dir, name+".sock")}
 	d.configure(config)
 	p.t.Cleanup(func() {
 		d.end(syscall.SIGKILL)
@@ -109,8 +110,10 @@ func (d *process) configure(config string) {
 	if strings.HasPrefix(d.name, "vpn") {
 		crl = fmt.Sprintf("crl = %q\n", pki+"ca.crl")
 	}
-	writeFile(d.p.t, d.file, fmt.Sprintf("config_version = 1\n%s\n[identity]\ncert = %q\nkey = %q\nca = %q\n%s[observability]\n"+
-		"log_level = \"debug\"\ncontrol_socket = %q\n", config, pki+d.name+".crt", pki+d.name+".key", pki+"ca.crt", crl, d.socket))
+	writeFile(d.p.t, d.file, fmt.Sprintf("config_version = 1\n%s\n[identity]\ncert = %q\nkey = %q\nca = "+
+		"%q\n%s[observability]\n"+
+		"log_level = \"debug\"\ncontrol_socket = "+
+		"%q\n", config, pki+d.name+".crt", pki+d.name+".key", pki+"ca.crt", crl, d.socket))
 }
 
 // start starts the daemon. It runs in the namespace, and what it keeps lies in a folder of its own.
@@ -215,10 +218,12 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("name servers of the client: %s", got)
 	}
 	a, err := vpn.ask(control.Request{Do: control.Status})
-	if err != nil || len(a.Status.Sessions) != 1 || a.Status.Sessions[0].Peer != "alice.test" || a.Status.Config != vpn.file {
+	if err != nil || len(a.Status.Sessions) != 1 || a.Status.Sessions[0].Peer != "alice.test" ||
+		a.Status.Config != vpn.file {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	if a, err = alice.ask(control.Request{Do: control.Status}); err != nil || a.Status.Sessions[0].Peer != "hq" || a.Status.DNS != "file" {
+	if a, err = alice.ask(control.Request{Do: control.Status}); err != nil || a.Status.Sessions[0].Peer != "hq" ||
+		a.Status.DNS != "file" {
 		t.Errorf("%+v, %v", a.Status, err)
 	}
 	if a, err = vpn.ask(control.Request{Do: control.Leases}); err != nil || len(a.Leases) != 1 || !a.Leases[0].Connected {
@@ -227,7 +232,8 @@ func TestDaemon(t *testing.T) {
 	if a, err = alice.ask(control.Request{Do: control.Ping}); err != nil || len(a.Pongs) == 0 || a.Pongs[0].RTT <= 0 {
 		t.Errorf("%+v, %v", a.Pongs, err)
 	}
-	if _, err = alice.ask(control.Request{Do: control.Kick, Who: "x"}); err == nil || !strings.Contains(err.Error(), "is a client") {
+	if _, err = alice.ask(control.Request{Do: control.Kick, Who: "x"}); err == nil ||
+		!strings.Contains(err.Error(), "is a client") {
 		t.Errorf("a client that is to kick says %v", err)
 	}
 	if info, err := os.Stat(vpn.socket); err != nil || info.Mode().Perm() != 0o600 {
@@ -282,15 +288,18 @@ func TestReload(t *testing.T) {
 	alice.start()
 	p.reaches("10.66.0.1", tuntest.Patience)
 	vpn.configure(vpnConfig + "[server]\nrekye = 3\n")
-	if _, err := vpn.ask(control.Request{Do: control.Reload}); err == nil || !strings.Contains(err.Error(), `did you mean "rekey"?`) {
+	if _, err := vpn.ask(control.Request{Do: control.Reload}); err == nil ||
+		!strings.Contains(err.Error(), `did you mean "rekey"?`) {
 		t.Errorf("a reload with a mistake says %v", err)
 	}
-	vpn.configure(strings.Replace(vpnConfig, "[server.push]", "[server]\nrekey = \"2h\"\n[server.push]\nroutes = [\"10.9.0.0/16\"]", 1))
+	vpn.configure(strings.Replace(vpnConfig, "[server.push]",
+		"[server]\nrekey = \"2h\"\n[server.push]\nroutes = [\"10.9.0.0/16\"]", 1))
 	a, err := vpn.ask(control.Request{Do: control.Reload})
 	if err != nil || a.Text != "changed: server.push.routes\nnot changed before a restart: server.rekey" {
 		t.Errorf("a reload says %q, %v", a.Text, err)
 	}
-	if s, err := vpn.ask(control.Request{Do: control.Status}); err != nil || len(s.Status.Pending) != 1 || len(s.Status.Sessions) != 1 {
+	if s, err := vpn.ask(control.Request{Do: control.Status}); err != nil || len(s.Status.Pending) != 1 ||
+		len(s.Status.Sessions) != 1 {
 		t.Errorf("%+v, %v", s.Status, err)
 	}
 	p.pki("revoke", "alice.test")
@@ -309,7 +318,8 @@ func TestReload(t *testing.T) {
 func TestKillSwitch(t *testing.T) {
 	p := newPlace(t)
 	p.client.IP("route", "add", "default", "via", "10.1.0.1")
-	vpn := p.daemon(p.server, "vpn.test", strings.Replace(vpnConfig, "[server.push]", "[server.push]\nroutes = [\"0.0.0.0/0\"]", 1))
+	vpn := p.daemon(p.server, "vpn.test", strings.Replace(vpnConfig, "[server.push]",
+		"[server.push]\nroutes = [\"0.0.0.0/0\"]", 1))
 	alice := p.daemon(p.client, "alice.test", "[interface]\nkill_switch = true\ndns = \"off\"\n"+aliceConfig)
 	const world = "10.2.0.1"
 	p.reaches(world, tuntest.Patience) // there is another way
@@ -330,7 +340,11 @@ func TestKillSwitch(t *testing.T) {
 		t.Error("without the client packets take another way")
 	}
 	alice.start()
-	p.until(tuntest.Patience, "the client is there", func() bool { _, err := alice.ask(control.Request{Do: control.Status}); return err == nil })
+	p.until(tuntest.Patience, "the client is there", func() bool {
+		_,
+			err := alice.ask(control.Request{Do: control.Status})
+		return err == nil
+	})
 	if leaks() {
 		t.Error("before the first connection packets take another way")
 	}

@@ -95,10 +95,12 @@ func (c *config) readCodec(e *endpoint) {
 	switch over := e.carrier == "udp"; {
 	case frame.IsRaw(m):
 	case over && (timed || holds || kinds&codecs.Datagram == 0):
-		c.doc.wrong(at, "%q does not frame each datagram by itself; choose another, or carrier = \"tcp\"; see: encase codec list",
+		c.doc.wrong(at, "%q does not frame each datagram by itself; choose another, or carrier = \"tcp\"; see: encase "+
+			"codec list",
 			e.spec)
 	case !over && !delimits && !timed && !holds:
-		c.doc.wrong(at, "%q does not tell frames apart in a stream; choose another, or carrier = \"udp\"; see: encase codec list",
+		c.doc.wrong(at, "%q does not tell frames apart in a stream; choose another, or carrier = \"udp\"; see: encase "+
+			"codec list",
 			e.spec)
 	}
 	if l := m.Limits(); e.carrier == "udp" && e.mtu-l.Head-l.Tail < leastDatagram {
@@ -141,7 +143,8 @@ func (e *endpoint) entrance(t *tls.Config, limits admission.Limits) (tun.Entranc
 		out.Stream, err = net.Listen("tcp", e.address)
 	}
 	if err != nil {
-		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this machine?", e, err)
+		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this "+
+			"machine?", e, err)
 	}
 	return out, nil
 }
@@ -177,7 +180,8 @@ func (d *dialer) endpoint(e endpoint) tun.Endpoint {
 }
 
 // each tries addresses one after the other, each with its part of the time that is left.
-func each(ctx context.Context, list []netip.Addr, try func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+func each(ctx context.Context, list []netip.Addr, try func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn,
+	error) {
 	const patience = 10 * time.Second
 	var all error
 	for i, a := range list {

@@ -46,7 +46,8 @@ func (d *daemon) handleServer(q control.Request) (a control.Answer, err error) {
 	switch q.Do {
 	case control.Leases:
 		for _, l := range d.server.Leases() {
-			a.Leases = append(a.Leases, control.LeaseEntry{Client: l.Client, Addresses: l.Addresses, Connected: l.InUse, Seen: l.Seen})
+			a.Leases = append(a.Leases, control.LeaseEntry{Client: l.Client, Addresses: l.Addresses, Connected: l.InUse,
+				Seen: l.Seen})
 		}
 	case control.Bans:
 		a.Bans = d.policy.bans.all()

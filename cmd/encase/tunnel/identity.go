@@ -28,7 +28,8 @@ type identity struct {
 
 func (c *config) readIdentity() {
 	d := c.doc
-	c.fields = identityFiles{get[string](d, "identity.cert"), get[string](d, "identity.key"), get[string](d, "identity.ca"),
+	c.fields = identityFiles{get[string](d, "identity.cert"), get[string](d, "identity.key"),
+		get[string](d, "identity.ca"),
 		get[string](d, "identity.crl")}
 	c.who = &identity{}
 	for _, f := range []struct{ key, what string }{
@@ -78,7 +79,8 @@ func (c *config) checkLeaf(leaf *x509.Certificate) {
 		usage, flag = x509.ExtKeyUsageClientAuth, "--client"
 	}
 	if c.side != both && !conf.MayServe(leaf, usage) {
-		c.doc.wrong("identity.cert", "%s: the certificate is not for a %s; make one with: encase pki issue %s NAME", c.fields.cert,
+		c.doc.wrong("identity.cert", "%s: the certificate is not for a %s; make one with: encase pki issue %s NAME",
+			c.fields.cert,
 			c.side, flag)
 	}
 	if c.side == server && len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {

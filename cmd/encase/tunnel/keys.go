@@ -60,114 +60,130 @@ var tables = []table{
 	{"limits", false, both, "What peers may cost."},
 	{"client", true, server, "A client that the server knows. Clients that are not listed: see server.unlisted."},
 	{"peer", true, client, "The server to connect to; one table."},
-	{"peer.endpoint", true, client, "A way to the server. With some of both carriers, packets go over datagrams while those " +
-		"arrive, and over a stream while they do not."},
+	{"peer.endpoint", true, client,
+		"A way to the server. With some of both carriers, packets go over datagrams while those arrive, and over a " +
+			"stream while they do not."},
 	{"observability", false, both, "What is told about the tunnel, and to whom."},
 }
 
 var keys = []key{
 	{"config_version", both, number(1, 1), nil, restart, "The version of this format. It must be there."},
 
-	{"interface.name", both, text, defaultName, restart, "Name of the interface, at most 15 bytes. The control socket is named " +
-		"after it."},
-	{"interface.mtu", both, number(wire.LeastMTU, 65535), tun.DefaultMTU, restart, "Longest packet in the tunnel, in bytes. " +
-		"Server and client use the lesser of theirs."},
-	{"interface.addresses", server, prefixes, nil, restart, "Addresses of the server in the tunnel, with the length of the " +
-		"network: at most one of IPv4 and one of IPv6. Clients are told theirs."},
-	{"interface.queues", both, number(1, 256), 1, restart, "Queues of the device. More than one helps many flows on many " +
-		"processors."},
+	{"interface.name", both, text, defaultName, restart,
+		"Name of the interface, at most 15 bytes. The control socket is named after it."},
+	{"interface.mtu", both, number(wire.LeastMTU, 65535), tun.DefaultMTU, restart,
+		"Longest packet in the tunnel, in bytes. Server and client use the lesser of theirs."},
+	{"interface.addresses", server, prefixes, nil, restart,
+		"Addresses of the server in the tunnel, with the length of the network: at most one of IPv4 and one of " +
+			"IPv6. Clients are told theirs."},
+	{"interface.queues", both, number(1, 256), 1, restart,
+		"Queues of the device. More than one helps many flows on many processors."},
 	{"interface.txqueuelen", both, number(1, 1<<20), tun.DefaultQueueLen, restart, "Packets that may wait for encase."},
-	{"interface.offload", both, choice("auto", "tcp", "off"), "auto", restart, "Which super-packets the kernel may give and " +
-		"take: all it can, those of TCP only, none."},
-	{"interface.gso_max", both, size(4<<10, 64<<10), nil, restart, "Longest super-packet. Less than the kernel's 64KiB means " +
-		"less delay on slow paths."},
-	{"interface.attach", both, yes, false, restart, "Use an interface that is there: ip tuntap add NAME mode tun user USER."},
-	{"interface.netns", both, text, "", restart, "File of the network namespace to put the interface in, such as " +
-		"/run/netns/red. Connections stay where encase was started."},
-	{"interface.fwmark", client, number(0, 1<<32-1), defaultMark, restart, "Mark of encase's own packets. Default routes " +
-		"lead into the tunnel for all packets without it. 0: no mark, and no policy routing."},
-	{"interface.table", client, number(0, 1<<31-1), 0, restart, "Number of the routing table for default routes; 0: the same " +
-		"as fwmark."},
-	{"interface.routes", client, networks, nil, restart, "Networks to reach through the tunnel, besides those that the " +
-		"server tells."},
-	{"interface.accept_routes", client, networks, nil, restart, "Bounds what the server may tell: other routes are passed " +
-		"over. Without it all are accepted; an empty list accepts none."},
-	{"interface.kill_switch", client, yes, false, restart, "Lets nothing out that a default route would lead into the tunnel, " +
-		"when the tunnel is gone: until encase is stopped in order."},
-	{"interface.dns", client, choice("auto", "resolvectl", "resolvconf", "file", "off"), "auto", restart, "How the name " +
-		"servers that the server tells are set: by the program that is there, by /etc/resolv.conf, which is put back, or not."},
-	{"interface.post_up", both, texts, nil, restart, "A program and its arguments, run when the tunnel is up. No shell is " +
-		"involved. ENCASE_INTERFACE is in its environment."},
+	{"interface.offload", both, choice("auto", "tcp", "off"), "auto", restart,
+		"Which super-packets the kernel may give and take: all it can, those of TCP only, none."},
+	{"interface.gso_max", both, size(4<<10, 64<<10), nil, restart,
+		"Longest super-packet. Less than the kernel's 64KiB means less delay on slow paths."},
+	{"interface.attach", both, yes, false, restart,
+		"Use an interface that is there: ip tuntap add NAME mode tun user USER."},
+	{"interface.netns", both, text, "", restart,
+		"File of the network namespace to put the interface in, such as /run/netns/red. Connections stay where " +
+			"encase was started."},
+	{"interface.fwmark", client, number(0, 1<<32-1), defaultMark, restart,
+		"Mark of encase's own packets. Default routes lead into the tunnel for all packets without it. 0: no mark, " +
+			"and no policy routing."},
+	{"interface.routes", client, networks, nil, restart,
+		"Networks to reach through the tunnel, besides those that the server tells."},
+	{"interface.accept_routes", client, networks, nil, restart,
+		"Bounds what the server may tell: other routes are passed over. Without it all are accepted; an empty list " +
+			"accepts none."},
+	{"interface.kill_switch", client, yes, false, restart,
+		"Lets nothing out that a default route would lead into the tunnel, from the start of encase, and when the " +
+			"tunnel is gone: until encase is stopped in order."},
+	{"interface.dns", client, choice("auto", "resolvectl", "resolvconf", "file", "off"), "auto", restart,
+		"How the name servers that the server tells are set: by the program that is there, by /etc/resolv.conf, " +
+			"which is put back, or not."},
+	{"interface.post_up", both, texts, nil, restart,
+		"A program and its arguments, run when the tunnel is up. No shell is involved. ENCASE_INTERFACE is in its " +
+			"environment."},
 	{"interface.pre_down", both, texts, nil, restart, "Likewise, before the tunnel goes down."},
 
 	{"identity.cert", both, text, nil, live, "Certificate of this end, and those between it and the authority."},
 	{"identity.key", both, text, nil, live, "Its private key, which nobody else may read (mode 0600)."},
 	{"identity.ca", both, text, nil, restart, "Authorities that the other end's certificate must be of."},
-	{"identity.crl", server, text, nil, live, "Certificates that have been revoked. It is read again at a reload and when the " +
-		"file changes; when it has expired nobody is let in."},
+	{"identity.crl", server, text, nil, live,
+		"Certificates that have been revoked. It is read again at a reload and when the file changes; when it has " +
+			"expired nobody is let in."},
 
 	{"listen.carrier", server, choice("udp", "tcp"), "udp", restart, "What connections travel over."},
 	{"listen.address", server, address, nil, restart, "HOST:PORT; an empty host stands for all addresses."},
 	{"listen.codec", server, text, "raw", restart, "Framing, see encase codec list; the clients need the same."},
-	{"listen.preamble", server, texts, nil, restart, "What is said before the first frame, see encase preamble list. For tcp."},
-	{"listen.mtu", server, number(600, 65507), defaultPacket, restart, "Longest datagram, headers of UDP and IP not counted. " +
-		"For udp."},
+	{"listen.preamble", server, texts, nil, restart,
+		"What is said before the first frame, see encase preamble list. For tcp."},
+	{"listen.mtu", server, number(600, 65507), defaultPacket, restart,
+		"Longest datagram, headers of UDP and IP not counted. For udp."},
 
-	{"server.pools", server, networks, nil, restart, "Networks that clients get their addresses from; without it those of " +
-		"interface.addresses."},
-	{"server.lease_file", server, text, "", restart, "Where it is kept who has which address. Empty: nowhere; then a restart " +
-		"may give clients other addresses."},
+	{"server.pools", server, networks, nil, restart,
+		"Networks that clients get their addresses from; without it those of interface.addresses."},
+	{"server.lease_file", server, text, "", restart,
+		"Where it is kept who has which address. Empty: nowhere; then a restart may give clients other addresses."},
 	{"server.ban_file", server, text, "", restart, "Where bans are kept. Empty: nowhere; then a restart forgets them."},
-	{"server.unlisted", server, choice("auto", "allow", "refuse"), "auto", live, "What becomes of clients with a good " +
-		"certificate and no [[client]]. auto: refuse if there is a [[client]], else allow."},
-	{"server.client_to_client", server, yes, false, restart, "Let clients reach each other. This machine must forward " +
-		"packets (net.ipv4.ip_forward), and its firewall decides."},
-	{"server.keepalive", server, duration(time.Second, time.Hour), tun.DefaultKeepalive, restart, "How often an idle end asks " +
-		"whether the other is there."},
-	{"server.dead", server, duration(5*time.Second, 24*time.Hour), tun.DefaultDead, restart, "After how long without a word " +
-		"a connection is given up."},
-	{"server.rekey", server, duration(10*time.Second, 7*24*time.Hour), tun.DefaultRekey, restart, "After how long a " +
-		"connection is replaced by one with new keys."},
+	{"server.unlisted", server, choice("auto", "allow", "refuse"), "auto", live,
+		"What becomes of clients with a good certificate and no [[client]]. auto: refuse if there is a [[client]], " +
+			"else allow."},
+	{"server.client_to_client", server, yes, false, restart,
+		"Let clients reach each other. This machine must forward packets (net.ipv4.ip_forward), and its firewall " +
+			"decides."},
+	{"server.keepalive", server, duration(time.Second, time.Hour), tun.DefaultKeepalive, restart,
+		"How often an idle end asks whether the other is there."},
+	{"server.dead", server, duration(5*time.Second, 24*time.Hour), tun.DefaultDead, restart,
+		"After how long without a word a connection is given up."},
+	{"server.rekey", server, duration(10*time.Second, 7*24*time.Hour), tun.DefaultRekey, restart,
+		"After how long a connection is replaced by one with new keys."},
 	{"server.push.routes", server, networks, nil, live, "Networks that clients reach through the tunnel."},
 	{"server.push.dns", server, addresses, nil, live, "Name servers for clients."},
-	{"server.push.domains", server, texts, nil, live, "Domains that those are for; \"~example.net\" only routes queries."},
+	{"server.push.domains", server, texts, nil, live,
+		"Domains that those are for; \"~example.net\" only routes queries."},
 
 	{"limits.max_clients", server, number(1, 1<<20), tun.DefaultMaxClients, restart, "Clients at once."},
-	{"limits.max_half_open", server, number(1, 1<<16), tun.DefaultMaxHalfOpen, restart, "Connections that have not yet said " +
-		"who they are."},
-	{"limits.hellos_per_address", server, number(1, 1<<20), 20, restart, "Handshakes over UDP that one address may begin in a " +
-		"second."},
+	{"limits.max_half_open", server, number(1, 1<<16), tun.DefaultMaxHalfOpen, restart,
+		"Connections that have not yet said who they are."},
+	{"limits.hellos_per_address", server, number(1, 1<<20), 20, restart,
+		"Handshakes over UDP that one address may begin in a second."},
 	{"limits.handshakes", server, number(1, 1<<20), 2000, restart, "Handshakes over UDP in a second, of all addresses."},
-	{"limits.queue", both, size(64<<10, 1<<30), conventional(link.DefaultLimit), restart, "Packets that may wait for one " +
-		"connection, in bytes of memory."},
-	{"limits.queue_target", both, duration(100*time.Microsecond, time.Second), link.DefaultTarget, restart, "How long packets " +
-		"may wait as a rule before their senders are slowed down."},
+	{"limits.queue", both, size(64<<10, 1<<30), conventional(link.DefaultLimit), restart,
+		"Packets that may wait for one connection, in bytes of memory."},
+	{"limits.queue_target", both, duration(100*time.Microsecond, time.Second), link.DefaultTarget, restart,
+		"How long packets may wait as a rule before their senders are slowed down."},
 
 	{"client.name", server, text, nil, live, "The first DNS name of its certificate, or else its common name."},
 	{"client.addresses", server, addresses, nil, live, "Fixed addresses, out of the pools."},
-	{"client.networks", server, networks, nil, live, "Networks behind the client: it may send from there, and they are " +
-		"reached through it."},
+	{"client.networks", server, networks, nil, live,
+		"Networks behind the client: it may send from there, and they are reached through it."},
 	{"client.routes", server, networks, nil, live, "Told to this client besides server.push.routes."},
 	{"client.disabled", server, yes, false, live, "Refuse it."},
 
 	{"peer.name", client, text, nil, restart, "What to call the server."},
-	{"peer.server_name", client, text, nil, restart, "The name that its certificate must have; without it the host of the " +
-		"endpoint."},
-	{"peer.fallback_after", client, duration(100*time.Millisecond, time.Minute), tun.DefaultFallback, restart, "How long " +
-		"datagrams alone are tried before a stream is, too."},
+	{"peer.server_name", client, text, nil, restart,
+		"The name that its certificate must have; without it the host of the endpoint."},
+	{"peer.fallback_after", client, duration(100*time.Millisecond, time.Minute), tun.DefaultFallback, restart,
+		"How long datagrams alone are tried before a stream is, too."},
 	{"peer.endpoint.carrier", client, choice("udp", "tcp"), "udp", restart, "What the connection travels over."},
-	{"peer.endpoint.address", client, address, nil, restart, "HOST:PORT; a name is resolved each time that it is connected to."},
+	{"peer.endpoint.address", client, address, nil, restart,
+		"HOST:PORT; a name is resolved each time that it is connected to."},
 	{"peer.endpoint.codec", client, text, "raw", restart, "Framing: what the server has there."},
-	{"peer.endpoint.preamble", client, texts, nil, restart, "What is said before the first frame: what the server has there, " +
-		"and before it what a proxy on the way wants."},
+	{"peer.endpoint.preamble", client, texts, nil, restart,
+		"What is said before the first frame: what the server has there, and before it what a proxy on the way " +
+			"wants."},
 	{"peer.endpoint.mtu", client, number(600, 65507), defaultPacket, restart, "As listen.mtu."},
 
 	{"observability.log_level", both, choice("info", "debug", "warn", "error"), "info", live, "What is logged."},
 	{"observability.log_format", both, choice("text", "json"), "text", restart, "How."},
-	{"observability.control_socket", both, text, "", restart, "Unix socket for status, kick and the like; it is for its owner " +
-		"alone. Empty: /run/encase/NAME.sock, with the name of the interface."},
-	{"observability.metrics", both, address, nil, restart, "HOST:PORT of an HTTP server with /metrics for Prometheus; " +
-		"without it there is none. It asks nobody who he is: use a loopback address."},
-	{"observability.per_peer_metrics", both, yes, false, live, "Count for each client, too: as many series as there are " +
-		"clients."},
+	{"observability.control_socket", both, text, "", restart,
+		"Unix socket for status, kick and the like; it is for its owner alone. Empty: /run/encase/NAME.sock, with " +
+			"the name of the interface."},
+	{"observability.metrics", both, address, nil, restart,
+		"HOST:PORT of an HTTP server with /metrics for Prometheus; without it there is none. It asks nobody who he " +
+			"is: use a loopback address."},
+	{"observability.per_peer_metrics", both, yes, false, live,
+		"Count for each client, too: as many series as there are clients."},
 }

@@ -121,7 +121,8 @@ var address = kind{"HOST:PORT", func(v any) (any, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return nil, fmt.Errorf(`%s is no address; write "vpn.example.net:443", "192.0.2.1:443" or "[2001:db8::1]:443"`, shown(v))
+		return nil, fmt.Errorf(`%s is no address; write "vpn.example.net:443", "192.0.2.1:443" or "[2001:db8::1]:443"`,
+			shown(v))
 	}
 	return t, nil
 }}

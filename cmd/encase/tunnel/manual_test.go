@@ -56,7 +56,8 @@ func TestGuide(t *testing.T) {
 			t.Errorf("configuration %d: %v", i, found.Err())
 		}
 	}
-	for _, k := range regexp.MustCompile("`(interface|server|identity|listen|peer|limits|observability)\\.([a-z_.]+)").FindAllStringSubmatch(string(data), -1) {
+	named := regexp.MustCompile("`(interface|server|identity|listen|peer|limits|observability)\\.([a-z_.]+)")
+	for _, k := range named.FindAllStringSubmatch(string(data), -1) {
 		path := k[1] + "." + strings.TrimSuffix(k[2], ".")
 		if findKey(path) == nil && findTable(path) == nil {
 			t.Errorf("the guide names %s, which there is not", path)

@@ -30,7 +30,8 @@ func (d *daemon) serveMetrics(address string) (io.Closer, error) {
 		&collector{d})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10}
 	go s.Serve(l)
 	d.log.Info("metrics", "address", l.Addr().String())
 	return s, nil
@@ -45,28 +46,32 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	infoDesc       = desc("tunnel_info", "The tunnel; always 1.", "role", "interface", "version", "offloads")
-	sessionsDesc   = desc("sessions", "Peers with a session.")
-	connDesc       = desc("connections", "Connections by carrier, and whether packets can be expected to arrive.", "carrier", "works")
-	mtuDesc        = desc("mtu_bytes", "Longest packet in the tunnel.")
-	deviceDesc     = desc("device_packets_total", "Packets of the interface; those that stand for many count once.", "direction")
+	infoDesc     = desc("tunnel_info", "The tunnel; always 1.", "role", "interface", "version", "offloads")
+	sessionsDesc = desc("sessions", "Peers with a session.")
+	connDesc     = desc("connections", "Connections by carrier, and whether packets can be expected to arrive.",
+		"carrier", "works")
+	mtuDesc    = desc("mtu_bytes", "Longest packet in the tunnel.")
+	deviceDesc = desc("device_packets_total", "Packets of the interface; those that stand for many count once.",
+		"direction")
 	deviceByteDesc = desc("device_bytes_total", "Bytes of the interface.", "direction")
 	deviceErrDesc  = desc("device_dropped_total", "Packets that the interface or encase did not take.", "reason")
 	refusedDesc    = desc("connections_refused_total", "Connections that came to nothing.", "reason")
 	unroutableDesc = desc("unroutable_packets_total", "Packets for addresses that no client has.")
 	reconnectDesc  = desc("reconnects_total", "Sessions that a client has begun after its first.")
 	certDesc       = desc("certificate_expires_timestamp_seconds", "When the certificate of this end expires.")
-	crlDesc        = desc("crl_expires_timestamp_seconds", "When the list of revoked certificates expires; nobody is let in then.")
-	pendingDesc    = desc("config_needs_restart", "Keys whose new values wait for a restart.")
-	peerByteDesc   = desc("peer_bytes_total", "Bytes of packets of a session's present connections.", "peer", "direction")
-	peerRTTDesc    = desc("peer_rtt_seconds", "Round trip of the connection that is in use.", "peer")
-	peerLossDesc   = desc("peer_loss_ratio", "Lately lost part of what was sent.", "peer")
-	peerDropDesc   = desc("peer_dropped_total", "Packets dropped on a session's present connections.", "peer", "reason")
+	crlDesc        = desc("crl_expires_timestamp_seconds",
+		"When the list of revoked certificates expires; nobody is let in then.")
+	pendingDesc  = desc("config_needs_restart", "Keys whose new values wait for a restart.")
+	peerByteDesc = desc("peer_bytes_total", "Bytes of packets of a session's present connections.", "peer", "direction")
+	peerRTTDesc  = desc("peer_rtt_seconds", "Round trip of the connection that is in use.", "peer")
+	peerLossDesc = desc("peer_loss_ratio", "Lately lost part of what was sent.", "peer")
+	peerDropDesc = desc("peer_dropped_total", "Packets dropped on a session's present connections.", "peer", "reason")
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc, deviceErrDesc,
+	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc,
+		deviceErrDesc,
 		refusedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
 		peerDropDesc} {
 		out <- d
@@ -131,7 +136,8 @@ func kinds(list []tun.Session) map[connKind]int {
 	return out
 }
 
-func collectPeer(p tun.Session, gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string)) {
+func collectPeer(p tun.Session, gauge func(*prometheus.Desc, float64, ...string),
+	count func(*prometheus.Desc, uint64, ...string)) {
 	var all link.Stats
 	for _, c := range p.Connections {
 		all.SentBytes += c.Stats.SentBytes

@@ -19,8 +19,8 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/conf"
 )
 
-// nameServers sets the name servers of this machine while a tunnel is up, and puts back what was there. What it has done
-// stands in a state file, so that the next program can put back what one that was killed could not.
+// nameServers sets the name servers of this machine while a tunnel is up, and puts back what was there. What it has
+// done stands in a state file, so that the next program can put back what one that was killed could not.
 type nameServers struct {
 	iface string
 	state string // file

@@ -32,7 +32,8 @@ func (c *config) readRevocations() {
 	c.who.revoked = r
 	switch left := time.Until(r.expires()); {
 	case left < 0:
-		c.doc.wrong(at, "%s: the list expired on %s: nobody would be let in; make a new one with: encase pki crl, or \"openssl "+
+		c.doc.wrong(at, "%s: the list expired on %s: nobody would be let in; make a new one with: encase pki crl, or "+
+			"\"openssl "+
 			"ca -gencrl\"", c.fields.crl, date(r.expires()))
 	case left < listExpiresSoon:
 		c.doc.warn(at, "%s: the list expires on %s, and nobody will be let in then; make a new one with: encase pki crl",
