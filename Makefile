@@ -6,7 +6,7 @@ COUNT   ?= 5
 PREFIX  ?= /usr/local
 PKGS    := ./...
 
-.PHONY: help build demo test race soak check fuzz bench vectors man install clean
+.PHONY: help bench-tunnel build demo test race soak check fuzz bench vectors man install clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ fuzz: ## each fuzz target for FUZZ (30s)
 
 bench: ## side by side with OpenSSL, crypto/tls, pion, stunnel4 and socat; parts: bio/bench/run.sh
 	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
+
+bench-tunnel: ## tunnels side by side, in namespaces; root only: tun/bench/run.sh
+	GO=$(GO) bash tun/bench/run.sh
 
 vectors: ## write spec/vectors anew
 	$(GO) run ./spec/vectors/gen
