@@ -23,7 +23,8 @@ func TestWhileItRuns(t *testing.T) {
 	r.server.SetPush(Push{Routes: []netip.Prefix{route}})
 	c := r.client("alice.test", nil, Stream)
 	c.address()
-	for who, ping := range map[string]func(context.Context, string) ([]Pong, error){"server": r.server.Ping, "client": c.client.Ping} {
+	for who, ping := range map[string]func(context.Context, string) ([]Pong, error){"server": r.server.Ping,
+		"client": c.client.Ping} {
 		list, err := ping(ctx, "alice.test")
 		if err != nil || len(list) != 1 || list[0].Carrier != "stream" || list[0].RTT <= 0 || list[0].Error != "" {
 			t.Errorf("%s: %+v, %v", who, list, err)

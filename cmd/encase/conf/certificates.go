@@ -50,7 +50,8 @@ func PrivateKey(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s; name a PEM file with a private key that this user may read", FileFault(err))
 	}
 	if mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s: others than its owner may use this private key (mode %04o); run: chmod 600 %[1]s", file, mode)
+		return nil, fmt.Errorf("%s: others than its owner may use this private key (mode %04o); run: chmod 600 %[1]s", file,
+			mode)
 	}
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		switch {
