@@ -90,6 +90,9 @@ func up(c *cobra.Command, file, version string) error {
 	if err := complain(c.ErrOrStderr(), found); err != nil {
 		return err
 	}
+	if err := cfg.become(); err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -305,12 +306,26 @@ func (c *config) readObservability() {
 	_ = c.logLevel.UnmarshalText([]byte(get[string](d, "observability.log_level"))) // choice allows only what it knows
 	c.perPeer = get[bool](d, "observability.per_peer_metrics")
 	c.metricsAt = get[string](d, "observability.metrics")
+	for _, key := range []string{"server.lease_file", "server.ban_file"} {
+		c.warnOfFolder(key)
+	}
 	if c.controlAt = get[string](d, "observability.control_socket"); c.controlAt == "" {
 		c.controlAt = socketOf(c.iface.Name)
 	}
 	if len(c.controlAt) > maxUnixPath {
 		d.wrong("observability.control_socket", "is longer than the %d bytes that a system takes; choose a shorter one",
 			maxUnixPath)
+	}
+}
+
+// warnOfFolder warns of a file that could not be written.
+func (c *config) warnOfFolder(key string) {
+	file := get[string](c.doc, key)
+	if file == "" {
+		return
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+		c.doc.warn(key, "%s: the folder is not there; run: mkdir -p %s", file, filepath.Dir(file))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,12 +24,17 @@ type place struct {
 	t              *testing.T
 	dir            string
 	server, client *tuntest.Namespace
+	program        string // this one
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	tuntest.Need(t, "ping")
-	p := &place{t: t, dir: t.TempDir(), server: tuntest.New(t), client: tuntest.New(t)}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &place{t: t, dir: t.TempDir(), server: tuntest.New(t), client: tuntest.New(t), program: self}
 	tuntest.Connect(p.server, p.client, "up0", "10.1.0.1/24", "up1", "10.1.0.2/24")
 	p.server.IP("addr", "add", "10.2.0.1/32", "dev", "lo") // somebody in the world
 	own := "/etc/netns/" + p.client.Name                   // mounted over /etc in that namespace
@@ -119,11 +125,7 @@ func (d *process) configure(config string) {
 // start starts the daemon. It runs in the namespace, and what it keeps lies in a folder of its own.
 func (d *process) start() {
 	d.p.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		d.p.t.Fatal(err)
-	}
-	d.cmd = d.ns.Command(self, "-c", d.file)
+	d.cmd = d.ns.Command(d.p.program, "-c", d.file)
 	d.cmd.Env = append(os.Environ(), asCommand+"=1", "STATE_DIRECTORY="+filepath.Join(d.p.dir, d.name+".state"))
 	d.cmd.Stderr = d
 	if err := d.cmd.Start(); err != nil {
@@ -278,6 +280,80 @@ func TestKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A daemon that became another user has the rights that it needs, and no others.
+func TestUser(t *testing.T) {
+	p := newPlace(t)
+	const nobody = 65534
+	for path := p.dir; path != os.TempDir(); path = filepath.Dir(path) {
+		os.Chmod(path, 0o755)
+	}
+	program, err := os.ReadFile(p.program) // which lies where nobody may look
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.program = filepath.Join(p.dir, "encase")
+	if err := os.WriteFile(p.program, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(vpnConfig, "[interface]", "[interface]\nuser = \"nobody\"", 1)
+	vpn := p.daemon(p.server, "vpn.test", config)
+	alice := p.daemon(p.client, "alice.test", "[interface]\nuser = \"nobody\"\ndns = \"off\"\n"+aliceConfig)
+	filepath.WalkDir(p.dir, func(path string, _ os.DirEntry, _ error) error { return os.Chown(path, nobody, nobody) })
+	vpn.start()
+	alice.start()
+	p.reaches("10.66.0.1", tuntest.Patience)
+	for _, d := range []*process{vpn, alice} {
+		a, err := d.ask(control.Request{Do: control.Status})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.Status.PID))
+		for _, want := range []string{"Uid:\t65534\t65534\t65534\t65534", "Groups:\t \n", "CapEff:\t0000000000001400",
+			"CapPrm:\t0000000000001400", "NoNewPrivs:\t1"} {
+			if !strings.Contains(string(status), want) {
+				t.Errorf("%s: %q is not in\n%s, %v", d.name, want, status, err)
+			}
+		}
+	}
+}
+
+// systemd hears when the daemon is ready, reloads, lives and stops.
+func TestNotify(t *testing.T) {
+	p := newPlace(t)
+	socket := filepath.Join(p.dir, "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	t.Setenv("WATCHDOG_USEC", "300000")
+	hears := func(want string) {
+		t.Helper()
+		l.SetReadDeadline(time.Now().Add(tuntest.Patience))
+		buf := make([]byte, 200)
+		for {
+			n, err := l.Read(buf)
+			if err != nil {
+				t.Fatalf("%s is not heard: %v", want, err)
+			}
+			if strings.HasPrefix(string(buf[:n]), want) {
+				return
+			}
+		}
+	}
+	vpn := p.daemon(p.server, "vpn.test", vpnConfig)
+	vpn.start()
+	hears("READY=1")
+	hears("WATCHDOG=1")
+	vpn.cmd.Process.Signal(syscall.SIGHUP)
+	hears("RELOADING=1\nMONOTONIC_USEC=")
+	hears("READY=1")
+	vpn.cmd.Process.Signal(syscall.SIGTERM)
+	hears("STOPPING=1")
+	<-vpn.ended
 }
 
 // A reload sends revoked and disabled clients away and says what needs a restart; with a mistake it changes nothing.

@@ -102,6 +102,9 @@ var keys = []key{
 	{"interface.dns", client, choice("auto", "resolvectl", "resolvconf", "file", "off"), "auto", restart,
 		"How the name servers that the server tells are set: by the program that is there, by /etc/resolv.conf, " +
 			"which is put back, or not."},
+	{"interface.user", both, text, "", restart,
+		"User to become before anything is opened, keeping CAP_NET_ADMIN and CAP_NET_BIND_SERVICE. The files in " +
+			"[identity] must be readable for it. With systemd, let the unit do that."},
 	{"interface.post_up", both, texts, nil, restart,
 		"A program and its arguments, run when the tunnel is up. No shell is involved. ENCASE_INTERFACE is in its " +
 			"environment."},
