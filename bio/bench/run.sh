@@ -64,9 +64,9 @@ for part in $parts; do
     bench ./bio Idle memory; membio memory 2000 100 >>"$tmp/memory"; membio memory 2000 16384 >>"$tmp/memory"
     tables memory ;;
   codecs)
-    for pkg in ./codecs/length ./codecs/websocket; do
-      compile $pkg
-      for ((i = 0; i < COUNT; i++)); do bench $pkg . codecs; done
+    for pkg in $(grep -rl --include='*_test.go' 'func Benchmark' codecs | xargs -n 1 dirname | sort -u); do
+      compile ./"$pkg"
+      for ((i = 0; i < COUNT; i++)); do bench ./"$pkg" . codecs; done
     done
     plain codecs ;;
   conn)
