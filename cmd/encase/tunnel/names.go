@@ -24,6 +24,7 @@ import (
 type nameServers struct {
 	iface string
 	state string // file
+	file  string // resolv.conf
 	log   *slog.Logger
 	ask   string // what the configuration says
 
@@ -32,7 +33,7 @@ type nameServers struct {
 }
 
 const (
-	resolvConf  = "/etc/resolv.conf"
+	resolvConf  = "/etc/resolv.conf" // of this machine
 	programTime = 10 * time.Second
 )
 
@@ -46,7 +47,7 @@ type nameState struct {
 }
 
 func newNameServers(program, iface, folder string, log *slog.Logger) *nameServers {
-	return &nameServers{iface: iface, ask: program, state: filepath.Join(folder, "dns-"+iface+".json"), log: log}
+	return &nameServers{iface: iface, ask: program, file: resolvConf, state: filepath.Join(folder, "dns-"+iface+".json"), log: log}
 }
 
 // program returns how name servers are set here.
@@ -76,7 +77,7 @@ func (n *nameServers) set(servers []netip.Addr, domains []string) error {
 	if n.used == "" { // else what was there before is known
 		state := nameState{Program: program}
 		if program == "file" {
-			if err := state.remember(conventionalFile(servers, domains)); err != nil {
+			if err := state.remember(n.file, conventionalFile(servers, domains)); err != nil {
 				return err
 			}
 		}
@@ -110,15 +111,15 @@ func (n *nameServers) keep(s nameState) error {
 	return nil
 }
 
-func (s *nameState) remember(next []byte) error {
-	data, err := os.ReadFile(resolvConf)
+func (s *nameState) remember(file string, next []byte) error {
+	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.Missing, err = true, nil
 	}
 	if err != nil {
 		return err
 	}
-	s.Link, _ = os.Readlink(resolvConf) // empty if it is none
+	s.Link, _ = os.Readlink(file) // empty if it is none
 	s.Old, s.New = data, next
 	return nil
 }
@@ -143,17 +144,17 @@ func (n *nameServers) setFile(data []byte) error {
 		err = n.keep(s)
 	}
 	if err == nil {
-		err = writeResolvConf(data, s.Link != "")
+		err = writeResolvConf(n.file, data, s.Link != "")
 	}
 	return err
 }
 
 // writeResolvConf replaces the file, and not what a symbolic link leads to. Where it is mounted, as in containers, it
 // is written in place.
-func writeResolvConf(data []byte, link bool) error {
-	err := conf.ReplaceFile(resolvConf, data, 0o644)
+func writeResolvConf(file string, data []byte, link bool) error {
+	err := conf.ReplaceFile(file, data, 0o644)
 	if err != nil && !link {
-		err = os.WriteFile(resolvConf, data, 0o644)
+		err = os.WriteFile(file, data, 0o644)
 	}
 	return err
 }
@@ -181,7 +182,7 @@ func (n *nameServers) restore() error {
 		case "resolvconf":
 			err = call(nil, "resolvconf", "-d", n.iface+".encase")
 		case "file":
-			err = s.restoreFile(n.log)
+			err = s.restoreFile(n.file, n.log)
 		}
 	}
 	n.used = ""
@@ -192,21 +193,21 @@ func (n *nameServers) restore() error {
 	return os.Remove(n.state)
 }
 
-func (s *nameState) restoreFile(log *slog.Logger) error {
-	now, err := os.ReadFile(resolvConf)
+func (s *nameState) restoreFile(file string, log *slog.Logger) error {
+	now, err := os.ReadFile(file)
 	if err == nil && !bytes.Equal(now, s.New) {
-		log.Warn(resolvConf + " is not what encase has written; it stays as it is")
+		log.Warn("the file is not what encase has written; it stays as it is", "file", file)
 		return nil
 	}
 	switch {
 	case s.Missing:
-		return os.Remove(resolvConf)
+		return os.Remove(file)
 	case s.Link != "":
-		aside := resolvConf + ".encase"
+		aside := file + ".encase"
 		os.Remove(aside)
-		return errors.Join(os.Symlink(s.Link, aside), os.Rename(aside, resolvConf))
+		return errors.Join(os.Symlink(s.Link, aside), os.Rename(aside, file))
 	}
-	return writeResolvConf(s.Old, false)
+	return writeResolvConf(file, s.Old, false)
 }
 
 // conventionalFile returns what resolv.conf is to hold.
