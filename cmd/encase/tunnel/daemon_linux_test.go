@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -252,6 +253,65 @@ func TestDaemon(t *testing.T) {
 	if _, err := os.Stat(vpn.socket); !os.IsNotExist(err) {
 		t.Errorf("the control socket is still there: %v", err)
 	}
+}
+
+// Operators count, send away and keep out.
+func TestOperate(t *testing.T) {
+	p := newPlace(t)
+	vpn, alice := p.daemon(p.server, "vpn.test", vpnConfig), p.daemon(p.client, "alice.test", aliceConfig)
+	text, err := os.ReadFile(vpn.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, vpn.file, string(text)+"metrics = \"10.1.0.1:9586\"\nper_peer_metrics = true\n")
+	vpn.start()
+	alice.start()
+	p.reaches("10.66.0.1", tuntest.Patience)
+	page := p.page("10.1.0.1:9586", "/metrics")
+	for _, want := range []string{"encase_sessions 1\n", `encase_peer_rtt_seconds{peer="alice.test"}`,
+		`encase_device_packets_total{direction="received"}`, "encase_crl_expires_timestamp_seconds"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in the metrics", want)
+		}
+	}
+	if _, err := vpn.ask(control.Request{Do: control.Kick, Who: "alice.test", Text: "have a break"}); err != nil {
+		t.Error(err)
+	}
+	alice.says("have a break")
+	p.reaches("10.66.0.1", tuntest.Patience)
+	if a, err := vpn.ask(control.Request{Do: control.Ban, Who: "10.1.0.0/24"}); err != nil || !strings.HasSuffix(a.Text, "1 sessions ended") {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if p.client.Command("ping", "-q", "-c", "1", "-W", "1", "10.66.0.1").Run() == nil {
+		t.Error("who is banned goes on")
+	}
+	if a, err := vpn.ask(control.Request{Do: control.Bans}); err != nil || len(a.Bans) != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := vpn.ask(control.Request{Do: control.Unban, Who: "10.1.0.0/24"}); err != nil {
+		t.Error(err)
+	}
+	alice.end(syscall.SIGTERM)
+	alice.start()
+	p.reaches("10.66.0.1", tuntest.Patience)
+}
+
+// page gets a page by HTTP, in the namespace of the server.
+func (p *place) page(address, path string) (page string) {
+	p.t.Helper()
+	p.server.Do(func() error {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(tuntest.Patience))
+		fmt.Fprintf(c, "GET %s HTTP/1.0\r\n\r\n", path)
+		data, err := io.ReadAll(c)
+		page = string(data)
+		return err
+	})
+	return page
 }
 
 // Either end may be killed: the tunnel is back within three seconds of its new start, and what a killed client has done
