@@ -137,16 +137,57 @@ func (e *endpoint) entrance(t *tls.Config, limits admission.Limits) (tun.Entranc
 	out := tun.Entrance{Codec: e.spec}
 	var err error
 	if e.carrier == "udp" {
-		out.Datagrams, err = datagram.Listen("udp", e.address, e.datagramConfig(t, 0), datagram.ListenOptions{Limits: limits})
+		out.Datagrams, err = e.listenPacket(e.datagramConfig(t, 0), datagram.ListenOptions{Limits: limits})
 	} else {
 		out.TLS = e.streamConfig(t)
-		out.Stream, err = net.Listen("tcp", e.address)
+		out.Stream, err = e.listenStream()
 	}
 	if err != nil {
-		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this "+
-			"machine?", e, err)
+		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this machine?", e, err)
 	}
 	return out, nil
+}
+
+// listenPacket returns an interface, which is nil if there is an error.
+func (e *endpoint) listenPacket(cfg *datagram.Config, o datagram.ListenOptions) (net.Listener, error) {
+	name, handed := strings.CutPrefix(e.address, inheritedPrefix)
+	if !handed {
+		return listener(datagram.Listen("udp", e.address, cfg, o))
+	}
+	f, err := inherited(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // what is made of it has its own
+	pc, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("the socket %q takes no datagrams (ListenDatagram=): %w", name, err)
+	}
+	return listener(datagram.NewListener(pc, cfg, o))
+}
+
+func listener(l *datagram.Listener, err error) (net.Listener, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (e *endpoint) listenStream() (net.Listener, error) {
+	name, handed := strings.CutPrefix(e.address, inheritedPrefix)
+	if !handed {
+		return net.Listen("tcp", e.address)
+	}
+	f, err := inherited(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("the socket %q takes no connections (ListenStream=): %w", name, err)
+	}
+	return l, nil
 }
 
 // A dialer connects to endpoints of one server.

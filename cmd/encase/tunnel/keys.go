@@ -118,7 +118,8 @@ var keys = []key{
 			"expired nobody is let in."},
 
 	{"listen.carrier", server, choice("udp", "tcp"), "udp", restart, "What connections travel over."},
-	{"listen.address", server, address, nil, restart, "HOST:PORT; an empty host stands for all addresses."},
+	{"listen.address", server, listenAddress, nil, restart,
+		"HOST:PORT; an empty host stands for all addresses. Or fd:NAME, a socket that systemd has opened."},
 	{"listen.codec", server, text, "raw", restart, "Framing, see encase codec list; the clients need the same."},
 	{"listen.preamble", server, texts, nil, restart,
 		"What is said before the first frame, see encase preamble list. For tcp."},
