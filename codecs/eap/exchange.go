@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -133,7 +135,7 @@ func (x *Exchange) verdict(err error) (*Result, error) {
 	switch {
 	case errors.Is(err, ErrUnconfirmed), err == errConfirmation, err == errData:
 		return nil, err
-	case over && x.err != nil && (err == nil || errors.Is(x.err, ErrFailure)):
+	case over && x.err != nil && (err == nil || errors.Is(x.err, ErrFailure) && saysLess(err)):
 		return nil, x.err
 	case over && x.err == nil && x.role == frame.Client && x.result.TLS.Version >= tls.VersionTLS13 && !x.confirmed:
 		return nil, ErrUnconfirmed
@@ -143,6 +145,17 @@ func (x *Exchange) verdict(err error) (*Result, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return nil, err
+}
+
+// saysLess reports whether err, of a connection, tells less than that the server has said failure. An alert of TLS,
+// which comes before that, tells more: why.
+func saysLess(err error) bool {
+	for _, end := range []error{ErrFailure, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // Over returns a channel that is closed when the other end has had its last word, or this end has given up.
