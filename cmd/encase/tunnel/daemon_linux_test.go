@@ -279,7 +279,8 @@ func TestOperate(t *testing.T) {
 	}
 	alice.says("have a break")
 	p.reaches("10.66.0.1", tuntest.Patience)
-	if a, err := vpn.ask(control.Request{Do: control.Ban, Who: "10.1.0.0/24"}); err != nil || !strings.HasSuffix(a.Text, "1 sessions ended") {
+	if a, err := vpn.ask(control.Request{Do: control.Ban, Who: "10.1.0.0/24"}); err != nil ||
+		!strings.HasSuffix(a.Text, "1 sessions ended") {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if p.client.Command("ping", "-q", "-c", "1", "-W", "1", "10.66.0.1").Run() == nil {

@@ -32,7 +32,8 @@ func inheritedFrom(name string, first int, env func(string) string) (*os.File, e
 	names := strings.Split(env("LISTEN_FDNAMES"), ":")
 	i := slices.Index(names, name)
 	if i < 0 || i >= count {
-		return nil, fmt.Errorf("no socket with the name %q was handed down, there are %q; set FileDescriptorName=", name, names)
+		return nil, fmt.Errorf("no socket with the name %q was handed down, there are %q; set FileDescriptorName=", name,
+			names)
 	}
 	return os.NewFile(uintptr(first+i), name), nil
 }

@@ -47,7 +47,8 @@ type nameState struct {
 }
 
 func newNameServers(program, iface, folder string, log *slog.Logger) *nameServers {
-	return &nameServers{iface: iface, ask: program, file: resolvConf, state: filepath.Join(folder, "dns-"+iface+".json"), log: log}
+	return &nameServers{iface: iface, ask: program, file: resolvConf, state: filepath.Join(folder, "dns-"+iface+".json"),
+		log: log}
 }
 
 // program returns how name servers are set here.

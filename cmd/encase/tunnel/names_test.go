@@ -26,7 +26,8 @@ func TestNameServersFile(t *testing.T) {
 	}{
 		{"a file", func(f string) { os.WriteFile(f, []byte("old\n"), 0o644) }, nil, "old\n", ""},
 		{"none", func(string) {}, nil, "", ""},
-		{"a link", func(f string) { os.WriteFile(f+".real", []byte("stub\n"), 0o644); os.Symlink("x.real", f) }, nil, "stub\n", "x.real"},
+		{"a link", func(f string) { os.WriteFile(f+".real", []byte("stub\n"), 0o644); os.Symlink("x.real", f) }, nil,
+			"stub\n", "x.real"},
 		{"somebody else's", func(f string) { os.WriteFile(f, []byte("old\n"), 0o644) },
 			func(f string) { os.WriteFile(f, []byte("newer\n"), 0o644) }, "newer\n", ""},
 	} {

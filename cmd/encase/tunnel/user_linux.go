@@ -16,8 +16,8 @@ import (
 // kept are the capabilities that a tunnel needs: the interface, routes and marks, and ports below 1024.
 var kept = []int{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE}
 
-// become makes this process another user's, who has the capabilities in kept and no others, before anything of a peer is
-// read: it begins the program anew with them. It returns only if there is nothing to do, or if it fails. Folders that
+// become makes this process another user's, who has the capabilities in kept and no others, before anything of a peer
+// is read: it begins the program anew with them. It returns only if there is nothing to do, or if it fails. Folders that
 // the daemon writes to are made for the user first.
 func (c *config) become() error {
 	name := get[string](c.doc, "interface.user")
