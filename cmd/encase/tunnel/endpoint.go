@@ -143,7 +143,7 @@ func (e *endpoint) entrance(t *tls.Config, limits admission.Limits) (tun.Entranc
 		out.Stream, err = e.listenStream()
 	}
 	if err != nil {
-		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this " +
+		return tun.Entrance{}, fmt.Errorf("listening on %s: %w; is another program there, or the address not of this "+
 			"machine?", e, err)
 	}
 	return out, nil
