@@ -236,10 +236,13 @@ func (e *end) failed() error {
 	return nil
 }
 
+// handshake shakes hands, and waits until both ends have said so.
 func (l *link) handshake() error {
-	return l.until("the handshake", func() bool {
-		return l.client.State().Phase == bio.PhaseOpen && l.server.State().Phase == bio.PhaseOpen
-	})
+	return l.until("the handshake", func() bool { return l.client.isOpen() && l.server.isOpen() })
+}
+
+func (e *end) isOpen() bool {
+	return e.State().Phase == bio.PhaseOpen && (e.ready == nil || e.count(bio.EventHandshakeDone) > 0)
 }
 
 // talk sends p from one end and waits until the other has it.
