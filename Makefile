@@ -5,6 +5,8 @@ FUZZ    ?= 30s
 COUNT   ?= 5
 PREFIX  ?= /usr/local
 PKGS    := ./...
+# A module of its own, which ./... leaves out.
+NESTED  := bio/dtls/pionv2
 
 .PHONY: help bench-tunnel build demo test race soak check fuzz bench vectors man install clean
 
@@ -20,9 +22,11 @@ demo: build ## TLS in a framed protocol over loopback, as a picture and beside p
 test: ## all tests but the race detector's: under five minutes on two cores
 	$(GO) vet $(PKGS)
 	$(GO) test -shuffle=on -timeout 5m $(PKGS)
+	cd $(NESTED) && $(GO) vet ./... && $(GO) test -shuffle=on -timeout 5m ./...
 
 race: ## the same under the race detector
 	$(GO) test -race -shuffle=on -timeout 15m $(PKGS)
+	cd $(NESTED) && $(GO) test -race -shuffle=on -timeout 5m ./...
 
 soak: ## tests at their full size: floods, thousands of peers
 	ENCASE_SOAK=1 $(GO) test -timeout 60m $(PKGS)
@@ -30,11 +34,13 @@ soak: ## tests at their full size: floods, thousands of peers
 check: ## modules tidy, vectors as generated
 	$(GO) mod verify
 	$(GO) mod tidy -diff
+	cd $(NESTED) && $(GO) mod verify && $(GO) mod tidy -diff
 	$(MAKE) --no-print-directory vectors
 	git diff --exit-code -- spec
 
 fuzz: ## each fuzz target for FUZZ (30s)
 	@FUZZ=$(FUZZ) GO=$(GO) .ci/fuzz $(PKGS)
+	@cd $(NESTED) && FUZZ=$(FUZZ) GO=$(GO) $(CURDIR)/.ci/fuzz ./...
 
 bench: ## side by side with OpenSSL, crypto/tls, pion, stunnel4 and socat; parts: bio/bench/run.sh
 	COUNT=$(COUNT) GO=$(GO) bash bio/bench/run.sh
