@@ -18,14 +18,16 @@ type Problem struct {
 
 // A Place is where something stands, or would.
 type Place struct {
-	File string
-	Line int
-	Key  string // dotted; empty: the file itself
+	File string // empty: on the command line
+	Line int    // 0: the file as a whole
+	Key  string // dotted, or a flag with its hyphens; empty: the line as a whole
 }
 
-// String returns FILE:LINE: KEY.
+// String returns FILE:LINE: KEY, or the flag.
 func (p Place) String() string {
 	switch {
+	case p.File == "":
+		return p.Key
 	case p.Line == 0:
 		return p.File
 	case p.Key == "":

@@ -43,8 +43,8 @@ func (s *section) identity(cfg *tls.Config, role frame.Role) {
 	pair.Leaf = chain[0]
 	cfg.Certificates = []tls.Certificate{pair}
 	s.checkLeaf(pair.Leaf, role)
-	s.checkDates("cert", certFile, chain[:1], s.doc.problems.add)
-	s.checkDates("cert", certFile, chain[1:], s.doc.problems.warn)
+	s.checkDates("cert", certFile, chain[:1], s.doc.problems.Add)
+	s.checkDates("cert", certFile, chain[1:], s.doc.problems.Warn)
 }
 
 // authorities loads the certificates that a side trusts; nil if none are named.
@@ -54,7 +54,7 @@ func (s *section) authorities() rootPool {
 		return nil
 	}
 	list := s.chain("ca", file)
-	s.checkDates("ca", file, list, s.doc.problems.warn)
+	s.checkDates("ca", file, list, s.doc.problems.Warn)
 	pool := x509.NewCertPool()
 	for _, cert := range list {
 		pool.AddCert(cert)
@@ -90,7 +90,7 @@ func (s *section) checkLeaf(leaf *x509.Certificate, role frame.Role) {
 		s.wrong("cert", "the certificate is not for %s; get one that is", whom)
 	}
 	if role == frame.Server && len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.URIs) == 0 {
-		s.doc.problems.warn(s.at("cert"),
+		s.doc.problems.Warn(s.at("cert"),
 			"the certificate has no subjectAltName: clients refuse it; get one with DNS:NAME or IP:ADDRESS")
 	}
 }
@@ -107,7 +107,7 @@ func (s *section) checkDates(key, file string, list []*x509.Certificate, report 
 			report(s.at(key), "%s: the certificate of %s is valid from %s only; is the clock of this machine right?",
 				file, name, date(from))
 		case to.Sub(now) < expiresSoon:
-			s.doc.problems.warn(s.at(key), "%s: the certificate of %s expires on %s; renew it", file, name, date(to))
+			s.doc.problems.Warn(s.at(key), "%s: the certificate of %s expires on %s; renew it", file, name, date(to))
 		}
 	}
 }

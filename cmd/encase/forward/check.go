@@ -34,7 +34,7 @@ func probeAccept(f *forward, found *problems) {
 		return
 	}
 	if err := tryHost(a); err != nil {
-		found.add(f.accept.at, "%s: %v; write an address of this machine", a, addressFault(err))
+		found.Add(f.accept.at, "%s: %v; write an address of this machine", a, addressFault(err))
 	}
 }
 
@@ -60,19 +60,19 @@ func probeFolder(at place, a address, found *problems) {
 		return
 	}
 	if info, err := os.Stat(filepath.Dir(a.target)); err != nil || !info.IsDir() {
-		found.add(at, "%s: the folder is not there; run: mkdir -p %s", a, filepath.Dir(a.target))
+		found.Add(at, "%s: the folder is not there; run: mkdir -p %s", a, filepath.Dir(a.target))
 	}
 }
 
 func probeConnect(ctx context.Context, f *forward, a address, found *problems) {
 	if a.isUnix() {
 		if _, err := os.Stat(a.target); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(a.target, "@") {
-			found.warn(f.connect.at, "%s: the socket is not there; start the server", a)
+			found.Warn(f.connect.at, "%s: the socket is not there; start the server", a)
 		}
 		return
 	}
 	if _, err := net.DefaultResolver.LookupHost(ctx, a.host()); err != nil {
-		found.add(f.connect.at, "%s: the name does not resolve: %v; correct it, or the resolver", a, addressFault(err))
+		found.Add(f.connect.at, "%s: the name does not resolve: %v; correct it, or the resolver", a, addressFault(err))
 	}
 }
 

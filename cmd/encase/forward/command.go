@@ -12,9 +12,7 @@ package forward
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -75,9 +73,9 @@ func runCommand(c *cobra.Command, _ []string) error {
 		return report(c, cfg, found)
 	}
 	if cfg == nil {
-		return complain(c.ErrOrStderr(), found)
+		return found.Complain(c.ErrOrStderr())
 	}
-	return serve(cfg, found.warnings(), newService(load, c.ErrOrStderr()))
+	return serve(cfg, found.Warnings(), newService(load, c.ErrOrStderr()))
 }
 
 // loader returns what reads the configuration, each time anew.
@@ -90,7 +88,7 @@ func loader(c *cobra.Command) func() (*config, problems) {
 		}
 		cfg, found = readFile(file)
 		own := overrideLog(f, cfg)
-		if found = append(found, own...); own.err() != nil {
+		if found = append(found, own...); own.Err() != nil {
 			return nil, found
 		}
 		return cfg, found
@@ -129,38 +127,15 @@ func report(c *cobra.Command, cfg *config, found problems) error {
 	if cfg != nil {
 		probe(cfg, &found)
 	}
-	for _, p := range found.warnings() {
+	for _, p := range found.Warnings() {
 		fmt.Fprintln(c.ErrOrStderr(), p)
 	}
-	if err := complain(c.ErrOrStderr(), found); err != nil {
+	if err := found.Complain(c.ErrOrStderr()); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.OutOrStdout(), "all is well: %d forwards\n", len(cfg.forwards))
 	return nil
 }
-
-// complain writes mistakes, a line for each, and returns an error that counts them; nil if there are none.
-func complain(w io.Writer, found problems) error {
-	var e *configError
-	if !errors.As(found.err(), &e) {
-		return nil
-	}
-	fmt.Fprintln(w, e)
-	return &mistakesError{len(e.mistakes)}
-}
-
-// A mistakesError says that mistakes have been written.
-type mistakesError struct{ n int }
-
-func (e *mistakesError) Error() string {
-	if e.n == 1 {
-		return "one mistake in the configuration"
-	}
-	return fmt.Sprintf("%d mistakes in the configuration", e.n)
-}
-
-// ExitCode returns the status that the program ends with.
-func (e *mistakesError) ExitCode() int { return statusConfig }
 
 func serve(cfg *config, warnings problems, s *service) error {
 	signals := make(chan os.Signal, 2)
@@ -168,7 +143,7 @@ func serve(cfg *config, warnings problems, s *service) error {
 	defer signal.Stop(signals)
 	log := newLogger(s.logs, cfg.log)
 	for _, p := range warnings {
-		log.Warn("configuration", slog.String("at", p.place.String()), slog.String("problem", p.text))
+		log.Warn("configuration", slog.String("at", p.Place.String()), slog.String("problem", p.Text))
 	}
 	if err := s.start(cfg); err != nil {
 		return err

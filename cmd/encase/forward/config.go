@@ -94,7 +94,7 @@ type logging struct {
 func read(doc *document) (*config, problems) {
 	r := reader{doc: doc, names: map[string]place{}, accepts: map[string]place{}}
 	cfg := r.config(doc.root())
-	if doc.problems.err() != nil {
+	if doc.problems.Err() != nil {
 		return nil, doc.problems
 	}
 	return cfg, doc.problems
@@ -104,7 +104,7 @@ func read(doc *document) (*config, problems) {
 func readFile(name string) (*config, problems) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, problems{{place: place{name: name}, text: fmt.Sprintf("%s; name a file that can be read with --config",
+		return nil, problems{{Place: place{Key: name}, Text: fmt.Sprintf("%s; name a file that can be read with --config",
 			pathFault(err))}}
 	}
 	doc, bad := parseTOML(name, data)
@@ -154,7 +154,7 @@ func readMaxConnections(s *section) int64 {
 	}
 	n := s.count("max_connections", def)
 	if have > 0 && n > possible {
-		s.doc.problems.warn(s.at("max_connections"), "%d connections need %d open files, %d are allowed; raise the limit"+
+		s.doc.problems.Warn(s.at("max_connections"), "%d connections need %d open files, %d are allowed; raise the limit"+
 			" (ulimit -n, LimitNOFILE=), or set this to %d", n, each*n+own, have, possible)
 	}
 	return n
@@ -219,17 +219,17 @@ func (r *reader) compareSides(f *forward) {
 	}
 	switch {
 	case in.datagrams() && !out.datagrams():
-		r.doc.problems.add(out.at, "is a stream, and what is accepted are datagrams; write udp:HOST:PORT, or give this side "+
+		r.doc.problems.Add(out.at, "is a stream, and what is accepted are datagrams; write udp:HOST:PORT, or give this side "+
 			"dtls = true and a codec, for DTLS over a stream")
 	case !in.datagrams() && out.datagrams():
-		r.doc.problems.add(out.at, "takes datagrams, and what is accepted is a stream, which has none; let the other side "+
+		r.doc.problems.Add(out.at, "takes datagrams, and what is accepted is a stream, which has none; let the other side "+
 			"accept udp:HOST:PORT")
 	case in.datagrams() && out.dtls == nil && len(out.addresses) > 1:
-		r.doc.problems.add(out.at, "has several addresses, but plain UDP does not tell which of them answers; write one")
+		r.doc.problems.Add(out.at, "has several addresses, but plain UDP does not tell which of them answers; write one")
 	case in.datagrams() && in.dtls == nil && out.dtls == nil:
-		r.doc.problems.warn(in.at, "neither side has DTLS: all is forwarded in clear; give one of them dtls or a codec")
+		r.doc.problems.Warn(in.at, "neither side has DTLS: all is forwarded in clear; give one of them dtls or a codec")
 	case !in.datagrams() && in.tls == nil && out.tls == nil:
-		r.doc.problems.warn(in.at,
+		r.doc.problems.Warn(in.at,
 			"neither side has TLS: all is forwarded in clear; give one of them a codec, raw for TLS as it is")
 	}
 }
@@ -240,7 +240,7 @@ func (r *reader) once(taken map[string]place, key string, at place, what string)
 		return
 	}
 	if first, ok := taken[key]; ok {
-		r.doc.problems.add(at, "%s: %q stands in line %d, too; each forward needs its own", what, key, first.line)
+		r.doc.problems.Add(at, "%s: %q stands in line %d, too; each forward needs its own", what, key, first.Line)
 		return
 	}
 	taken[key] = at

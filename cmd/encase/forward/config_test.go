@@ -112,7 +112,7 @@ func mistakes(text string) string {
 	if doc != nil {
 		_, found = read(doc)
 	}
-	if err := found.err(); err != nil {
+	if err := found.Err(); err != nil {
 		return err.Error()
 	}
 	return "none"
@@ -141,10 +141,10 @@ func TestWarnings(t *testing.T) {
 			doc, _ := parseTOML("f", []byte(c.text))
 			cfg, found := read(doc)
 			if cfg == nil {
-				t.Fatal(found.err())
+				t.Fatal(found.Err())
 			}
 			var got []string
-			for _, p := range found.warnings() {
+			for _, p := range found.Warnings() {
 				got = append(got, p.String())
 			}
 			if text := strings.Join(got, "\n"); !strings.HasPrefix(text, c.want) || (c.want == "") != (text == "") {
@@ -205,7 +205,7 @@ buffer = "1MiB"
 	}
 	cfg, found := read(doc)
 	if cfg == nil {
-		t.Fatal(found.err())
+		t.Fatal(found.Err())
 	}
 	f := cfg.forwards[0]
 	for what, ok := range map[string]bool{
@@ -277,7 +277,7 @@ client_auth = "request"
 	}
 	cfg, found := read(doc)
 	if cfg == nil {
-		t.Fatal(found.err())
+		t.Fatal(found.Err())
 	}
 	f, g, h := cfg.forwards[0], cfg.forwards[1], cfg.forwards[2]
 	in, out := f.accept.dtls, f.connect.dtls
@@ -317,11 +317,11 @@ func FuzzDocument(f *testing.F) {
 		if doc != nil {
 			cfg, found = read(doc)
 		}
-		if (cfg == nil) != (found.err() != nil) {
+		if (cfg == nil) != (found.Err() != nil) {
 			t.Fatalf("a configuration and mistakes, or neither: %v", found)
 		}
 		for _, p := range found {
-			if lines := strings.Count(string(data), "\n") + 1; p.place.line < 1 || p.place.line > lines {
+			if lines := strings.Count(string(data), "\n") + 1; p.Place.Line < 1 || p.Place.Line > lines {
 				t.Errorf("%v is in none of the %d lines", p, lines)
 			}
 		}

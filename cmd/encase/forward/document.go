@@ -24,17 +24,17 @@ type document struct {
 func parseTOML(file string, data []byte) (*document, problems) {
 	values := map[string]any{}
 	if err := toml.Unmarshal(data, &values); err != nil {
-		at := place{file: file, line: 1}
+		at := place{File: file, Line: 1}
 		var e *toml.DecodeError
 		if errors.As(err, &e) {
-			at.line, _ = e.Position()
+			at.Line, _ = e.Position()
 		}
-		return nil, problems{{place: at, text: "not TOML: " + strings.TrimPrefix(err.Error(), "toml: ") +
+		return nil, problems{{Place: at, Text: "not TOML: " + strings.TrimPrefix(err.Error(), "toml: ") +
 			"; strings need quotation marks, see https://toml.io"}}
 	}
 	lines := conf.LinesOf(data)
 	return &document{values: values, place: func(path string) place {
-		return place{file, lines.Nearest(path), conf.KeyOf(path)}
+		return place{File: file, Line: lines.Nearest(path), Key: conf.KeyOf(path)}
 	}}, nil
 }
 
@@ -54,11 +54,11 @@ func (s *section) at(key string) place { return s.doc.place(conf.Join(s.path, ke
 
 // wrong reports a mistake in the value of key.
 func (s *section) wrong(key, format string, args ...any) {
-	s.doc.problems.add(s.at(key), format, args...)
+	s.doc.problems.Add(s.at(key), format, args...)
 }
 
 // name returns how the user writes key of this section.
-func (s *section) name(key string) string { return s.at(key).name }
+func (s *section) name(key string) string { return s.at(key).Key }
 
 // has reports whether key was written.
 func (s *section) has(key string) bool {

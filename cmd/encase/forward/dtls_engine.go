@@ -15,7 +15,7 @@ import (
 // tryDTLS makes an engine that nobody uses, if nothing is wrong so far: what is wrong shows now, and not with the first
 // peer. It returns what is said about errors of this side.
 func (r *sideReader) tryDTLS(d *dtlsSide) (f faults) {
-	if r.doc.problems.err() != nil {
+	if r.doc.problems.Err() != nil {
 		return f
 	}
 	f = r.faults()

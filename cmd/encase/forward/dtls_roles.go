@@ -20,7 +20,7 @@ func (r *sideReader) readKeys() *datagrams.Keys {
 		return nil
 	}
 	if n := keys.Shortest(); n < datagrams.GoodKey {
-		r.doc.problems.warn(r.at("psk_file"),
+		r.doc.problems.Warn(r.at("psk_file"),
 			"%s: a key has %d bytes and can be guessed; make one with: openssl rand -hex 32", file, n)
 	}
 	return keys

@@ -188,15 +188,15 @@ func (d *flagReader) short(key string, roles [2]bool) {
 			means = append(means, side)
 		}
 	}
-	at := place{name: "--" + flag}
+	at := place{Key: "--" + flag}
 	switch len(means) {
 	case 0:
-		d.doc.problems.add(at, "has no effect, neither side carries TLS; add --accept-tls or --connect-tls, for datagrams "+
+		d.doc.problems.Add(at, "has no effect, neither side carries TLS; add --accept-tls or --connect-tls, for datagrams "+
 			"--accept-dtls or --connect-dtls, or a codec")
 	case 1:
 		d.take("forward[0]."+means[0]+"."+key, flag)
 	default:
-		d.doc.problems.add(at, "both sides carry TLS; say --accept-%s or --connect-%[1]s", flag)
+		d.doc.problems.Add(at, "both sides carry TLS; say --accept-%s or --connect-%[1]s", flag)
 	}
 }
 
@@ -236,21 +236,21 @@ func below(table map[string]any, part string) map[string]any {
 // place returns the flag for a path, the one that was given or else the shortest that would do.
 func (d *flagReader) place(path string) place {
 	if flag, ok := d.names[path]; ok {
-		return place{name: "--" + flag}
+		return place{Key: "--" + flag}
 	}
 	name := strings.TrimPrefix(path, "forward[0].")
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "limits."), "log.")
 	side, key, _ := strings.Cut(name, ".")
 	short := d.wrapped(side) && d.wrapped("accept") != d.wrapped("connect")
 	if key == "preamble" && short && d.wrapped(side) {
-		return place{name: "--preamble"}
+		return place{Key: "--preamble"}
 	}
 	for _, k := range tlsKeys {
 		if k.name == key && (short || k.role != both) {
-			return place{name: "--" + flagName(key)}
+			return place{Key: "--" + flagName(key)}
 		}
 	}
-	return place{name: "--" + flagName(strings.ReplaceAll(name, ".", "-"))}
+	return place{Key: "--" + flagName(strings.ReplaceAll(name, ".", "-"))}
 }
 
 func text(f *pflag.FlagSet, name string) string {

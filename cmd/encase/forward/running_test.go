@@ -128,7 +128,7 @@ func run(t testing.TB, text string) *daemon {
 	load := func() (*config, problems) { return readFile(d.file) }
 	cfg, found := load()
 	if cfg == nil {
-		t.Fatal(found.err())
+		t.Fatal(found.Err())
 	}
 	signals := make(chan os.Signal, 4)
 	d.send = func(s os.Signal) { signals <- s }

@@ -65,16 +65,16 @@ func (s *service) run(signals <-chan os.Signal) {
 // reload takes over the configuration and the certificates as they are now, or, if something is wrong, nothing of them.
 func (s *service) reload() {
 	cfg, found := s.load()
-	for _, p := range found.warnings() {
-		s.log.Warn("configuration", "at", p.place.String(), "problem", p.text)
+	for _, p := range found.Warnings() {
+		s.log.Warn("configuration", "at", p.Place.String(), "problem", p.Text)
 	}
 	if cfg == nil {
 		var e *configError
-		errors.As(found.err(), &e)
-		for _, p := range e.mistakes {
-			s.log.Error("configuration", "at", p.place.String(), "problem", p.text)
+		errors.As(found.Err(), &e)
+		for _, p := range e.Mistakes {
+			s.log.Error("configuration", "at", p.Place.String(), "problem", p.Text)
 		}
-		s.log.Error("not reloaded: everything goes on as it was", "mistakes", len(e.mistakes))
+		s.log.Error("not reloaded: everything goes on as it was", "mistakes", len(e.Mistakes))
 		return
 	}
 	if err := s.apply(cfg); err != nil {

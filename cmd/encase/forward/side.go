@@ -240,7 +240,7 @@ func (r *sideReader) faults() faults {
 		}
 		return r.name(key)
 	}
-	if r.doc.problems.err() != nil {
+	if r.doc.problems.Err() != nil {
 		return faults{}
 	}
 	return faults{

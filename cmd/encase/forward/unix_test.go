@@ -21,7 +21,7 @@ func tryRun(t *testing.T, text string) error {
 	}
 	cfg, found := read(doc)
 	if cfg == nil {
-		t.Fatal(found.err())
+		t.Fatal(found.Err())
 	}
 	s := newService(nil, newJournal())
 	err := s.start(cfg)

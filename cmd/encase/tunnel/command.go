@@ -9,9 +9,7 @@
 package tunnel
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -59,7 +57,7 @@ func checkCommand() *cobra.Command {
 			for _, p := range found.Warnings() {
 				fmt.Fprintln(c.ErrOrStderr(), p)
 			}
-			if err := complain(c.ErrOrStderr(), found); err != nil {
+			if err := found.Complain(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "all is well: a %s\n", cfg.side)
@@ -87,7 +85,7 @@ func up(c *cobra.Command, file, version string) error {
 	signal.Reset(syscall.SIGTERM, syscall.SIGINT) // the first ends the program until there is something to end in order
 	load := func() (*config, conf.Problems) { return readFile(file) }
 	cfg, found := load()
-	if err := complain(c.ErrOrStderr(), found); err != nil {
+	if err := found.Complain(c.ErrOrStderr()); err != nil {
 		return err
 	}
 	if err := cfg.become(); err != nil {
@@ -102,26 +100,3 @@ func up(c *cobra.Command, file, version string) error {
 	}
 	return d.run(c.Context(), signals)
 }
-
-// complain writes mistakes, a line for each, and returns an error that counts them; nil if there are none.
-func complain(w io.Writer, found conf.Problems) error {
-	var e *conf.Error
-	if !errors.As(found.Err(), &e) {
-		return nil
-	}
-	fmt.Fprintln(w, e)
-	return &mistakesError{len(e.Mistakes)}
-}
-
-// A mistakesError says that mistakes have been written.
-type mistakesError struct{ n int }
-
-func (e *mistakesError) Error() string {
-	if e.n == 1 {
-		return "one mistake in the configuration"
-	}
-	return fmt.Sprintf("%d mistakes in the configuration", e.n)
-}
-
-// ExitCode returns the status that the program ends with.
-func (e *mistakesError) ExitCode() int { return conf.Status }
