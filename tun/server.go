@@ -552,6 +552,11 @@ func (s *Server) remove(c *client) {
 	c.removed = true
 	s.mu.Unlock()
 	s.table.remove(c.session)
+	c.mu.Lock()
+	if c.over == nil {
+		c.over = &wire.Bye{Reason: wire.ReasonReplaced}
+	}
+	c.mu.Unlock()
 	for _, o := range c.list() {
 		o.end(net.ErrClosed)
 	}

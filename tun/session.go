@@ -41,6 +41,7 @@ type session struct {
 
 	mu          sync.Mutex
 	connections []*connection // in the order in which they came
+	over        *wire.Bye     // why the session has ended; nil: it has not
 
 	lost  atomic.Uint64 // packets without a connection
 	moves atomic.Uint64 // times that active has changed to another kind
@@ -59,8 +60,12 @@ func (s *session) push(u *link.Unit) {
 // run adds a connection, which then moves packets until it ends, and returns why.
 func (s *session) run(c *connection) error {
 	s.mu.Lock()
+	over := s.over
 	s.connections = append(s.connections, c)
 	s.mu.Unlock()
+	if over != nil { // it has ended while the connection was on its way here
+		go c.bye(*over)
+	}
 	s.choose(time.Now())
 	defer s.detach(c)
 	return c.run()
@@ -144,6 +149,11 @@ func pick(list []*connection, f func(*connection) bool) *connection {
 
 // end ends the session, and tells the peer why.
 func (s *session) end(b wire.Bye) {
+	s.mu.Lock()
+	if s.over == nil {
+		s.over = &b
+	}
+	s.mu.Unlock()
 	var all sync.WaitGroup
 	for _, c := range s.list() {
 		all.Go(func() { c.bye(b) })
