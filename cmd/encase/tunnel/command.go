@@ -54,6 +54,10 @@ func checkCommand() *cobra.Command {
 				return err
 			}
 			cfg, found := readFile(file)
+			if cfg != nil {
+				cfg.probe()
+				found = cfg.doc.problems
+			}
 			for _, p := range found.Warnings() {
 				fmt.Fprintln(c.ErrOrStderr(), p)
 			}

@@ -44,7 +44,8 @@ const exampleUp = `  encase up -c server.toml
 
 const longCheck = `Read the configuration of a tunnel and the files that it names, and report every
 mistake: its line, its key, and what to do. Certificates and lists of revoked ones
-that will soon expire are warned about. Nothing is changed.
+that will soon expire are warned about, and so are names that do not resolve, addresses
+that are not this machine's, and folders that are not there. Nothing is changed.
 
 EXIT STATUS
 

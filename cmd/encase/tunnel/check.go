@@ -1,0 +1,46 @@
+package tunnel
+
+import (
+	"context"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// resolveLimit bounds all look-ups of a check together.
+const resolveLimit = 5 * time.Second
+
+// probe reports what only the machine and the network can tell: whether it is true may change, so a daemon that starts
+// does not look. It neither listens on a port that is named nor connects anywhere.
+func (c *config) probe() {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveLimit)
+	defer cancel()
+	if _, err := os.Stat("/dev/net/tun"); err != nil && runtime.GOOS == "linux" {
+		c.doc.warn("interface", "/dev/net/tun is not there; run: modprobe tun")
+	}
+	for _, e := range c.listens {
+		c.probeListen(&e)
+	}
+	for _, e := range c.endpoints {
+		host, _, _ := net.SplitHostPort(e.address)
+		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			c.doc.warn(e.path+".address", "%s does not resolve at the moment: %v; correct it, or the resolver", host, err)
+		}
+	}
+}
+
+// probeListen reports an address that is not this machine's. Any port tells.
+func (c *config) probeListen(e *endpoint) {
+	if strings.HasPrefix(e.address, inheritedPrefix) {
+		return
+	}
+	host, _, _ := net.SplitHostPort(e.address)
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		c.doc.warn(e.path+".address", "%s is no address of this machine at the moment: %v", host, err)
+		return
+	}
+	l.Close()
+}
