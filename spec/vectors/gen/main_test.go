@@ -36,6 +36,14 @@ func TestUpToDate(t *testing.T) {
 	}
 }
 
+// So is the file of vectors for DTLS.
+func TestDTLSUpToDate(t *testing.T) {
+	have, err := os.ReadFile("../" + dtlsName)
+	if err != nil || !bytes.Equal(have, dtlsFile()) {
+		t.Errorf("%s differs (%v): go run ./spec/vectors/gen", dtlsName, err)
+	}
+}
+
 // Every flag that a vector has is explained in the README, and the README explains no other.
 func TestFlagsExplained(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
