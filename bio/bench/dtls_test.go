@@ -131,7 +131,10 @@ func shakeOften(b *testing.B, handshake func()) {
 }
 
 // credentials are what both stacks use.
-type credentials struct{ client, server *tls.Config }
+type credentials struct {
+	client, server *tls.Config
+	makers         [2]bio.Maker // by role
+}
 
 func newCredentials(tb testing.TB) *credentials {
 	tb.Helper()
@@ -140,9 +143,13 @@ func newCredentials(tb testing.TB) *credentials {
 	cert, err := ca.Issue("localhost")
 	check(tb, err)
 	shared := tls.Config{CipherSuites: []uint16{dtlsSuite}, CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}}
-	c := &credentials{shared.Clone(), shared.Clone()}
+	c := &credentials{client: shared.Clone(), server: shared.Clone()}
 	c.client.ServerName, c.client.RootCAs = "localhost", ca.Pool()
 	c.server.Certificates = []tls.Certificate{cert}
+	for role, cfg := range map[frame.Role]*tls.Config{frame.Client: c.client, frame.Server: c.server} {
+		c.makers[role], err = dtls.New(&bio.Config{TLS: cfg}, dtls.Options{})
+		check(tb, err)
+	}
 	return c
 }
 
@@ -155,14 +162,11 @@ func check(tb testing.TB, err error) {
 
 func (c *credentials) engines(tb testing.TB) (client, server bio.Engine) {
 	tb.Helper()
-	make := func(cfg *tls.Config, role frame.Role) bio.Engine {
-		maker, err := dtls.New(&bio.Config{TLS: cfg}, dtls.Options{})
-		check(tb, err)
-		e, err := maker(role)
-		check(tb, err)
-		return e
-	}
-	return make(c.client, frame.Client), make(c.server, frame.Server)
+	client, err := c.makers[frame.Client](frame.Client)
+	check(tb, err)
+	server, err = c.makers[frame.Server](frame.Server)
+	check(tb, err)
+	return client, server
 }
 
 func newEngines(tb testing.TB) (client, server bio.Engine) {
