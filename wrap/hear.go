@@ -38,7 +38,7 @@ func (c *Conn) hear() {
 		c.lockReading(nil, nil)
 		if more = c.out.goOnHearing(c.failedTLS()); more {
 			if more = c.hearFrame(); !more {
-				c.out.stopHearing(c.deaf)
+				c.out.stopHearing(c.whyDeaf())
 			}
 		}
 		c.unlockReading()
@@ -61,6 +61,15 @@ func (c *Conn) hearFrame() bool {
 		c.readErr = before
 	}
 	return c.deaf == nil && !c.lingered()
+}
+
+// whyDeaf returns why nothing more will come, nil if something may. When Close has waited long enough, that is for it
+// to say.
+func (c *Conn) whyDeaf() error {
+	if c.lingered() {
+		return nil
+	}
+	return c.deaf
 }
 
 // setListening says who waits for the carrier: one who hears, or one who reads.

@@ -58,6 +58,9 @@ func (r *lateSocket) ReadLate(room func() []byte, idle func()) (int, error) {
 	err := r.raw.Read(r.call)
 	switch {
 	case err != nil:
+		if op, ok := err.(*net.OpError); ok {
+			op.Op = "read" // as net would have it
+		}
 		return 0, err
 	case r.err != nil:
 		return 0, &net.OpError{Op: "read", Net: r.LocalAddr().Network(), Source: r.LocalAddr(), Addr: r.RemoteAddr(),

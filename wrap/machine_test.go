@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -132,7 +133,7 @@ func TestCloseWithoutTurn(t *testing.T) {
 		if err := <-read; !errors.Is(err, net.ErrClosed) || time.Since(start) != 0 {
 			t.Errorf("Read: %v after %v", err, time.Since(start))
 		}
-		if err := <-closed; err == nil || time.Since(start) != client.Linger {
+		if err := <-closed; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != client.Linger {
 			t.Errorf("Close: %v after %v", err, time.Since(start))
 		}
 	})
