@@ -420,6 +420,8 @@ func FuzzHeader(f *testing.F) {
 	f.Add(header[:], p)
 	f.Add([]byte{1, 1, 40, 0, 100, 0, 20, 0, 16, 0}, append([]byte{0x45, 0, 0, 44, 0, 0, 0, 0, 64, 6}, make([]byte, 34)...))
 	f.Add([]byte{1, 0, 0, 8, 0, 0, 0, 0, 0, 0}, p) // a checksum in the place of the IP version
+	tcp := append([]byte("E0\x00,00\x00000\x060000000000"), "00000000000X0000000000000"...)
+	f.Add([]byte("1\x000000\x14\x00\f\x00"), tcp[:44]) // a checksum in the place of TCP's length of its header
 	f.Fuzz(func(t *testing.T, header, data []byte) {
 		if len(header) != Headroom {
 			return

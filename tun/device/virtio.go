@@ -69,8 +69,9 @@ func parse(header, data []byte) (p Packet, err error) {
 		offset := int(binary.NativeEndian.Uint16(header[atChecksumOffset:]))
 		if p.Header.Payload > 0 && start == p.Header.Transport && offset == checksumOffset(p.Header.Protocol) {
 			p.GSO.Partial = true
-		} else if start < p.Header.Transport {
-			return p, fmt.Errorf("device: the kernel wants a checksum from byte %d on, inside the IP header", start)
+		} else if start < p.Header.Transport || start+offset < p.Header.Payload {
+			return p, fmt.Errorf("device: the kernel wants a checksum from byte %d on at byte %d, inside the headers", start,
+				start+offset)
 		} else if err := packet.FinishAt(data, start, offset); err != nil {
 			return p, err
 		}
