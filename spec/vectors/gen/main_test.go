@@ -44,6 +44,26 @@ func TestDTLSUpToDate(t *testing.T) {
 	}
 }
 
+// The vectors for DTLS that carriage.md names are there.
+func TestDTLSNamed(t *testing.T) {
+	text, err := os.ReadFile("../../carriage.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, words := string(dtlsFile()), strings.Join(strings.Fields(string(text)), " ")
+	lists := regexp.MustCompile(`\[V: ([^\]]+)\]`).FindAllStringSubmatch(words, -1)
+	for _, list := range lists {
+		for id := range strings.SplitSeq(list[1], ", ") {
+			if !strings.Contains(have, "\nid: "+id+"\n") {
+				t.Errorf("carriage.md names the vector %q, which there is not", id)
+			}
+		}
+	}
+	if len(lists) == 0 {
+		t.Error("carriage.md names no vector")
+	}
+}
+
 // Every flag that a vector has is explained in the README, and the README explains no other.
 func TestFlagsExplained(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
