@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -13,9 +12,6 @@ import (
 	"github.com/encase-tls/encase/wrap/admission"
 	"github.com/encase-tls/encase/wrap/udp"
 )
-
-// soak reports whether tests shall take the time that their full size needs.
-func soak() bool { return os.Getenv("ENCASE_SOAK") != "" }
 
 // A flood sends ClientHellos, each with a random of its own from an address of its own: on the loopback, all of
 // 127.0.0.0/8 is at hand.
@@ -86,7 +82,7 @@ func TestFlood(t *testing.T) {
 	case raceEnabled:
 		total, rate = 20_000, 8_000
 	case soak():
-		total = 1_000_000
+		total = max(int(1_000_000*soakShare()), total)
 	}
 	client, server := configs(t, "", slowFlights)
 	server.Handler, server.Socket.ReadBuffer = echo, 4<<20

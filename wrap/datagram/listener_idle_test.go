@@ -22,7 +22,7 @@ func TestIdlePeers(t *testing.T) {
 	const most, mostKnown = 6 << 10, 8 << 10 // the peer's certificate takes nearly half of that
 	few, many := 300, 2000
 	if soak() {
-		few, many = 2000, 10_000
+		few, many = max(int(2000*soakShare()), few), max(int(10_000*soakShare()), many)
 	}
 	t.Run("with a pre-shared key", func(t *testing.T) {
 		client, server := configs(t, "length:16be")
