@@ -12,6 +12,8 @@ cd "$(dirname "$0")/../.."
 GO=${GO:-go} each=${SECONDS_EACH:-5} rounds=${ROUNDS:-1}
 all='veth encase-stream encase-udp wireguard-go nebula ocserv-dtls ocserv-tls openvpn-udp openvpn-tcp fastd'
 peers=${*:-$all}
+# wireguard-go is built from its module: what distributions carry is often years older, without its offloads.
+wireguard=v0.0.0-20260522210424-ecfc5a8d5446
 [ "$(id -u)" = 0 ] || { echo "bench-tunnel: needs root, for namespaces and TUN devices" >&2; exit 1; }
 for program in ip iperf3 ping jq; do
   command -v $program >/dev/null || { echo "bench-tunnel: needs $program" >&2; exit 1; }
@@ -55,9 +57,11 @@ start_encase() { # carrier codec
 start_encase-stream() { start_encase stream length:16be; }
 start_encase-udp() { start_encase datagrams length:32be,prefix=454e4301; }
 start_wireguard-go() {
-  command -v wireguard-go wg >/dev/null || return 1
+  command -v wg >/dev/null || return 1
+  [ -e "$tmp/wireguard" ] || GOBIN=$tmp $GO install golang.zx2c4.com/wireguard@$wireguard 2>"$tmp/install" || return 1
   for side in a b; do wg genkey | tee "$tmp/$side.wg" | wg pubkey >"$tmp/$side.wgpub"; done
-  daemon "$a" server env LOG_LEVEL=error wireguard-go -f wga; daemon "$b" client env LOG_LEVEL=error wireguard-go -f wgb
+  daemon "$a" server env LOG_LEVEL=error "$tmp/wireguard" -f wga
+  daemon "$b" client env LOG_LEVEL=error "$tmp/wireguard" -f wgb
   sleep 1
   on "$a" wg set wga private-key "$tmp/a.wg" listen-port 51820 peer "$(cat "$tmp/b.wgpub")" allowed-ips 10.9.0.2/32
   on "$b" wg set wgb private-key "$tmp/b.wg" peer "$(cat "$tmp/a.wgpub")" allowed-ips 10.9.0.1/32 endpoint 10.1.0.1:51820

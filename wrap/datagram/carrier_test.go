@@ -79,7 +79,7 @@ func TestCodecs(t *testing.T) {
 			client, server := configs(t, test.codec)
 			a, b := carriers(t)
 			c, s := overCarriers(t, a, b, client, server)
-			both(t, c, s, 100, 10, 1)
+			both(t, c, s, 100, 10, nil)
 			testTooLong(t, c)
 			testTooLong(t, s)
 			goodbye(t, c, s)
@@ -206,5 +206,5 @@ func TestStreamPressure(t *testing.T) {
 		got++
 	}
 	c.SetWriteDeadline(time.Time{})
-	both(t, c, s, 100, 0, 1)
+	both(t, c, s, 100, 0, nil)
 }

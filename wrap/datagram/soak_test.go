@@ -42,8 +42,8 @@ func soakConditions(loss float64) lossy.Conditions {
 	return lossy.Conditions{Loss: loss, Duplicate: loss, Reorder: loss, MTU: soakMTU}
 }
 
-// soakTolerance is the share of messages that may get lost although the relay has passed them on: sockets overflow when
-// the machine is busy, and chance is not exact.
+// soakTolerance is the share of messages that may get lost although the relay has passed them on: sockets of other
+// programs overflow when the machine is busy.
 const soakTolerance = 0.02
 
 // TestSoakOurselves moves 10 MB each way between two ends of ours, in both kinds of handshake.
@@ -66,7 +66,7 @@ func TestSoakOurselves(t *testing.T) {
 				relay, c, s := throughRelay(t, client, server, soakConditions(loss), 1, nil)
 				shook := time.Since(start)
 				mean := (2*c.MTU() + c.MTU()/2 + 4 + 17) / 5 // of sizes
-				both(t, c, s, total/mean, 4, 1-loss-soakTolerance)
+				both(t, c, s, total/mean, 4, func() uint64 { return relay.Stats().Lost })
 				t.Logf("handshake %v, then %d messages each way in %v; relay %+v",
 					shook.Round(time.Millisecond), total/mean, time.Since(start).Round(time.Millisecond), relay.Stats())
 				if n := relay.Stats().TooLong; n > 0 {
