@@ -20,12 +20,14 @@ import (
 // What is put in never waits; what is taken out may. One goroutine takes.
 type Queue struct {
 	limit  int
+	budget *Budget // nil: none
 	target time.Duration
 	seed   uint64
 
 	mu      sync.Mutex
-	flows   [flowCount]flow
-	fresh   list // flows that had nothing before
+	flows   *[flowCount]*flow // nil while nothing has waited for some time; flows that have never had anything are nil
+	last    time.Time         // when something was put in
+	fresh   list              // flows that had nothing before
 	old     list
 	control []Message // go before all packets
 	pending int       // bytes of them
@@ -47,6 +49,8 @@ const (
 
 	// interval is the time in which a queue should have been short at least once, about a round trip.
 	interval = 100 * time.Millisecond
+	// forgetAfter is how long it counts that a flow has been told to slow down.
+	forgetAfter = 16 * interval
 	// DefaultTarget is how long a packet may wait as a rule.
 	DefaultTarget = 5 * time.Millisecond
 	// DefaultLimit is how many bytes of memory a Queue may hold.
@@ -121,14 +125,15 @@ func (q *Queue) Push(u *Unit) {
 		u.Release()
 		return
 	}
-	f := &q.flows[u.flow%flowCount]
+	q.last = u.at
+	f := q.flowAt(u.flow % flowCount)
 	f.put(u)
-	q.bytes += u.cost()
+	q.account(u.cost())
 	if !f.queued {
 		f.queued, f.credit = true, freshQuantum
 		q.fresh.push(f)
 	}
-	for q.bytes > q.limit {
+	for q.bytes > q.most() {
 		q.shed()
 	}
 	q.signal()
@@ -179,20 +184,38 @@ func (q *Queue) take(f *flow) *Unit {
 	}
 	u.next = nil
 	f.bytes -= u.cost()
-	q.bytes -= u.cost()
+	q.account(-u.cost())
 	return u
 }
 
 // shed drops the oldest packet of the flow that has most.
 func (q *Queue) shed() {
-	most := &q.flows[0]
-	for i := range q.flows {
-		if q.flows[i].bytes > most.bytes {
-			most = &q.flows[i]
+	var most *flow
+	for _, f := range []*flow{q.fresh.first, q.old.first} {
+		for ; f != nil; f = f.next {
+			if most == nil || f.bytes > most.bytes {
+				most = f
+			}
 		}
 	}
 	q.take(most).Release()
 	q.full.Add(1)
+}
+
+// takeAll takes out all packets. Those of a flow stay in their order.
+func (q *Queue) takeAll() (all []*Unit) {
+	if q.flows == nil {
+		return nil
+	}
+	for _, f := range q.flows {
+		if f == nil {
+			continue
+		}
+		for u := q.take(f); u != nil; u = q.take(f) {
+			all = append(all, u)
+		}
+	}
+	return all
 }
 
 // Pop takes out what is to be sent next: all control messages that wait, or a Unit. It waits if there is nothing and
@@ -279,7 +302,7 @@ func (q *Queue) codel(f *flow, now time.Time) *Unit {
 	}
 	f.dropping = true
 	recent := f.drops - f.lastDrops
-	if recent <= 1 || now.Sub(f.dropAt) >= 16*interval {
+	if recent <= 1 || now.Sub(f.dropAt) >= forgetAfter {
 		recent = 1
 	}
 	f.drops, f.lastDrops = recent, recent
@@ -331,10 +354,8 @@ func (q *Queue) Len() int {
 func (q *Queue) Close() {
 	q.mu.Lock()
 	q.closed = true
-	for i := range q.flows {
-		for u := q.take(&q.flows[i]); u != nil; u = q.take(&q.flows[i]) {
-			u.Release()
-		}
+	for _, u := range q.takeAll() {
+		u.Release()
 	}
 	q.signal()
 }
@@ -342,12 +363,7 @@ func (q *Queue) Close() {
 // MoveTo puts the packets that wait into another Queue; those of a flow stay in their order.
 func (q *Queue) MoveTo(other *Queue) {
 	q.mu.Lock()
-	var all []*Unit
-	for i := range q.flows {
-		for u := q.take(&q.flows[i]); u != nil; u = q.take(&q.flows[i]) {
-			all = append(all, u)
-		}
-	}
+	all := q.takeAll()
 	q.mu.Unlock()
 	for _, u := range all {
 		other.Push(u)

@@ -164,6 +164,66 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// Memory of flows is given back when nothing has come for some time, and not before.
+func TestTrim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := NewQueue(0, 0)
+		q.Push(unit(1, 100, 0))
+		time.Sleep(2 * forgetAfter)
+		if q.Trim(time.Now()); q.flows == nil {
+			t.Fatal("a packet that waits is forgotten")
+		}
+		pop(t, q).Release()
+		pop(t, q)
+		q.Push(unit(1, 100, 0))
+		pop(t, q).Release()
+		pop(t, q)
+		if q.Trim(time.Now()); q.flows == nil {
+			t.Error("what a flow was told just now is forgotten")
+		}
+		time.Sleep(2 * forgetAfter)
+		if q.Trim(time.Now()); q.flows != nil {
+			t.Error("an idle queue keeps its memory")
+		}
+		q.Push(unit(1, 100, 0))
+		if u := pop(t, q); u == nil || portOf(u) != 1 {
+			t.Errorf("%v comes behind", u)
+		}
+	})
+}
+
+// Queues that nobody empties share what there is, and leave room for one whose packets go at once.
+func TestBudget(t *testing.T) {
+	const limit = 16 << 20
+	b := NewBudget(limit)
+	full := make([]*Queue, 3)
+	for i := range full {
+		full[i] = NewQueue(1<<30, time.Hour)
+		b.Share(full[i])
+	}
+	quick := NewQueue(0, time.Hour)
+	b.Share(quick)
+	for range 3 * limit / (unitHead + smallUnit) {
+		for _, q := range full {
+			q.Push(unit(1, 1400, 0))
+		}
+		quick.Push(unit(1, 1400, 0))
+		pop(t, quick).Release()
+	}
+	if b.Used() > limit || quick.full.Load() != 0 {
+		t.Errorf("%d bytes wait, %d allowed; %d packets lost that could go", b.Used(), limit, quick.full.Load())
+	}
+	for i, q := range full {
+		if q.Len() < limit/8 {
+			t.Errorf("queue %d got %d bytes", i, q.Len())
+		}
+		q.Close()
+	}
+	if b.Used() != 0 {
+		t.Errorf("%d bytes are still accounted for", b.Used())
+	}
+}
+
 // Who waits is woken, by a packet, a message and the end.
 func TestWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
