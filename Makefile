@@ -8,7 +8,7 @@ PKGS    := ./...
 # A module of its own, which ./... leaves out.
 NESTED  := bio/dtls/pionv2
 
-.PHONY: help bench-tunnel build demo test race soak check fuzz bench vectors man install clean
+.PHONY: help bench-tunnel build demo test race soak check fuzz bench vectors man install deb rpm clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -59,6 +59,12 @@ install: build man ## the command and its man pages into PREFIX (/usr/local)
 	install -D -m 755 $(BIN)/encase $(DESTDIR)$(PREFIX)/bin/encase
 	for page in man/*.[15]; do \
 	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); done
+
+deb: ## a Debian package in bin/; VERSION= sets its version, GOARCH= the machine
+	GO=$(GO) VERSION=$(VERSION) sh cmd/encase/packaging/build.sh $(BIN) deb
+
+rpm: ## likewise, for Fedora and its like
+	GO=$(GO) VERSION=$(VERSION) sh cmd/encase/packaging/build.sh $(BIN) rpm
 
 clean: ## what was built
 	rm -rf $(BIN) man
