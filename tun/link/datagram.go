@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"time"
@@ -17,6 +18,8 @@ type MessageConn interface {
 	WriteBatch(messages [][]byte) (n int, err error)
 	// ReadBatch waits for a message and returns as many as are there and have room in messages, whose lengths it sets.
 	ReadBatch(messages [][]byte) (n int, err error)
+	// WaitRead waits until ReadBatch need not wait.
+	WaitRead() error
 	// MTU returns how long a message may be, in bytes.
 	MTU() int
 }
@@ -72,10 +75,17 @@ func (s *sheet) clear() { s.flat, s.messages = s.flat[:0], s.messages[:0] }
 
 // Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
 func (d *Datagrams) Send() error {
-	s := newSheet()
+	var s *sheet
 	var cut packet.Segmenter
 	for {
-		control, u, ok := d.queue.Pop(len(s.messages) == 0)
+		if s != nil && len(s.messages) == 0 { // while this end has nothing to say, it needs none
+			sheets.Put(s)
+			s = nil
+		}
+		control, u, ok := d.queue.Pop(s == nil)
+		if s == nil {
+			s = sheets.Get().(*sheet)
+		}
 		for _, m := range control {
 			if err := d.put(s, wire.AppendDatagram(nil, m.Type, m.Body), false); err != nil {
 				return err
@@ -167,26 +177,31 @@ func (d *Datagrams) tooBig(u *Unit, mtu int) {
 // Receive writes what the connection brings to the device until the connection ends, and returns its error; io.EOF is
 // an end in order.
 func (d *Datagrams) Receive() error {
-	room := make([]byte, batch*longest)
-	messages := make([][]byte, batch)
-	join := packet.Coalescer{NoTCP: !d.cfg.Whole.TCP, NoUDP: !d.cfg.Whole.UDP}
 	for {
-		for i := range messages {
-			messages[i] = room[i*longest : i*longest : (i+1)*longest]
-		}
-		n, err := d.conn.ReadBatch(messages)
-		for _, m := range messages[:n] {
-			if err := d.take(m, &join); err != nil {
-				return err
-			}
-		}
-		if err := d.delivered(d.to.writeAll(&join)); err != nil {
+		if err := d.conn.WaitRead(); err != nil { // a peer that has nothing to say costs no buffer
 			return err
 		}
-		if err != nil {
+		if err := d.receiveBatch(); err != nil {
 			return err
 		}
 	}
+}
+
+func (d *Datagrams) receiveBatch() error {
+	in := inlets.Get().(*inlet)
+	defer inlets.Put(in)
+	in.join.NoTCP, in.join.NoUDP = !d.cfg.Whole.TCP, !d.cfg.Whole.UDP
+	for i := range in.messages {
+		in.messages[i] = in.room[i*longest : i*longest : (i+1)*longest]
+	}
+	n, err := d.conn.ReadBatch(in.messages[:])
+	var taken error
+	for _, m := range in.messages[:n] {
+		if taken = d.take(m, &in.join); taken != nil {
+			break
+		}
+	}
+	return cmp.Or(d.delivered(d.to.writeAll(&in.join)), taken, err)
 }
 
 // take handles a message of the peer.

@@ -1,11 +1,33 @@
 package link
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/encase-tls/encase/tun/packet"
 )
 
 // What Queues cost: a server has thousands.
+
+// Buffers belong to a connection while it moves something, and to nobody while it waits.
+var (
+	sendBuffers    = sync.Pool{New: func() any { b := make([]byte, 0, gathered+unitHead+smallUnit); return &b }}
+	receiveBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+	sheets         = sync.Pool{New: func() any { return newSheet() }}
+	inlets         = sync.Pool{New: func() any { return new(inlet) }}
+)
+
+// much is how many bytes a Read of a stream brings from which it is worth while to keep its buffer for the next: a peer
+// that sends in bulk brings records of 16 KiB.
+const much = 4 << 10
+
+// An inlet is what a batch of messages is received into, and joined.
+type inlet struct {
+	room     [batch * longest]byte
+	messages [batch][]byte
+	join     packet.Coalescer
+}
 
 // A Budget bounds what many Queues hold together. Each may have as much as is left for all: so one that fills up gets
 // half of it, two a third each, and those whose peers read what they get always find room.

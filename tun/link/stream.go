@@ -30,10 +30,19 @@ const gathered = 16 << 10
 
 // Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
 func (s *Stream) Send() error {
-	out := make([]byte, 0, gathered+unitHead+smallUnit)
+	var out []byte
+	var lent *[]byte
 	var cut packet.Segmenter
 	for {
+		if len(out) == 0 && lent != nil { // while this end has nothing to say, it needs none
+			sendBuffers.Put(lent)
+			lent = nil
+		}
 		control, u, ok := s.queue.Pop(len(out) == 0)
+		if lent == nil {
+			lent = sendBuffers.Get().(*[]byte)
+			out = *lent
+		}
 		for _, m := range control {
 			out = wire.AppendControl(out, m.Type, m.Body)
 		}
@@ -132,8 +141,24 @@ const (
 // Receive writes what the connection brings to the device until the connection ends, and returns io.EOF if that was in
 // order. Any other error says whose fault it is.
 func (s *Stream) Receive() error {
-	buf := make([]byte, readBuffer)
-	start, end := unitHead, unitHead
+	var first [wire.HeaderLen - 1]byte // never a whole frame
+	for {
+		n, err := s.conn.Read(first[:]) // a peer that has nothing to say costs no buffer
+		if n > 0 {
+			err = s.receiveMuch(first[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// receiveMuch is Receive while there is much to read; begin has been read. It ends between two frames when little comes.
+func (s *Stream) receiveMuch(begin []byte) error {
+	lent := receiveBuffers.Get().(*[readBuffer]byte)
+	defer receiveBuffers.Put(lent)
+	buf := lent[:]
+	start, end := unitHead, unitHead+copy(buf[unitHead:], begin)
 	for {
 		n, err := s.conn.Read(buf[end:])
 		end += n
@@ -148,6 +173,9 @@ func (s *Stream) Receive() error {
 		}
 		if start = used; start == end {
 			start, end = unitHead, unitHead
+			if n < much {
+				return nil
+			}
 		} else if len(buf)-end < readAhead {
 			end = unitHead + copy(buf[unitHead:], buf[start:end])
 			start = unitHead

@@ -48,6 +48,13 @@ func (c *Conn) ReadBatch(messages [][]byte) (n int, err error) {
 	return n, err
 }
 
+// WaitRead waits until there is a message, or an error that Read would return, and takes nothing: who has many Conns
+// need not have a buffer for each that is silent.
+func (c *Conn) WaitRead() error {
+	_, err := c.readSome(func(*queue) int { return 1 })
+	return err
+}
+
 // readSome waits until there are messages and lets take have the queue, which is locked and not empty.
 func (c *Conn) readSome(take func(q *queue) int) (n int, err error) {
 	if n, err = c.tryRead(take); n > 0 || err != nil {
