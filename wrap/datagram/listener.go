@@ -47,6 +47,9 @@ type ListenOptions struct {
 	// Opened, if Config.Handler is set, is told of each Conn when its handshake is done; it must not wait. Messages
 	// that came early may reach the Handler while it runs.
 	Opened func(c *Conn)
+	// Failed is told of each Conn whose handshake came to nothing, and why; it must not wait. Whoever can send from an
+	// address can make that happen, as often as Limits allow.
+	Failed func(c *Conn, why error)
 	// Closed is told of each Conn that was Opened or accepted when it has ended, and why; it must not wait.
 	Closed func(c *Conn, why error)
 

@@ -110,6 +110,9 @@ func (p *peer) shaken(c *Conn, err error) {
 		if p.isProven() {
 			l.stats.failed.Add(1)
 		}
+		if l.options.Failed != nil {
+			l.options.Failed(c, err)
+		}
 		c.Close() // closed does the rest
 		return
 	}

@@ -57,6 +57,7 @@ func listenDTLS(s *service, f *forward) (*dtlsPort, error) {
 		MaxPeers:        math.MaxInt32, // the gates bound them
 		NoConnectionIDs: !side.cids,
 		Opened:          func(c *datagram.Conn) { p.of(c) },
+		Failed:          p.failed,
 		Closed:          p.closed,
 	})
 	if err != nil {
@@ -105,29 +106,17 @@ func (m *latest) engine(role frame.Role) (bio.Engine, error) {
 		}
 		m.route, m.maker = rt, maker
 	}
-	e, err := m.maker(role)
-	if err != nil {
-		return nil, err
-	}
-	return &watched{Engine: e.(*dtls.Engine), port: m.port, route: rt}, nil
+	return m.maker(role)
 }
 
-// A watched is an engine that tells the log why its handshake has failed: package datagram counts that and is silent,
-// since it may happen as often as strangers like.
-type watched struct {
-	*dtls.Engine
-	port  *dtlsPort
-	route *route
-}
-
-// Abort implements bio.Engine: it is called when a handshake has failed, with the reason.
-func (w *watched) Abort(why error) {
+// failed tells the log of a handshake that came to nothing: package datagram counts that and is silent, since it may
+// happen as often as strangers like.
+func (p *dtlsPort) failed(c *datagram.Conn, why error) {
 	var alert *bio.AlertError
-	if w.State().Phase != bio.PhaseOpen && (errors.As(why, &alert) || errors.Is(why, os.ErrDeadlineExceeded)) {
-		w.port.failing.warn(w.route.log, "connection failed", "reason", reason(why),
-			"error", "handshake with a client: "+oneLine(why), "remedy", w.route.accept.fault.inHandshake(why))
+	if rt := p.current(); errors.As(why, &alert) || errors.Is(why, os.ErrDeadlineExceeded) {
+		p.failing.warn(rt.log, "connection failed", "peer", peerText(c.RemoteAddr()), "reason", reason(why),
+			"error", "handshake with a client: "+oneLine(why), "remedy", rt.accept.fault.inHandshake(why))
 	}
-	w.Engine.Abort(why)
 }
 
 func (p *dtlsPort) bound() string { return address{p.address.network, p.l.Addr().String()}.String() }
