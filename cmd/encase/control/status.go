@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/encase-tls/encase/cmd/encase/conf"
 	"github.com/encase-tls/encase/cmd/encase/exit"
 	"github.com/encase-tls/encase/cmd/encase/terminal"
 	"github.com/encase-tls/encase/tun"
@@ -90,7 +91,7 @@ func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) erro
 }
 
 // soon is when an end is worth telling.
-const soon = 21 * 24 * time.Hour
+const soon = conf.ExpiresSoon
 
 // writeEnds writes what will expire.
 func writeEnds(b *strings.Builder, show terminal.Terminal, s *State) {

@@ -9,9 +9,6 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
-// expiresSoon is when a certificate that runs out is warned about.
-const expiresSoon = 21 * 24 * time.Hour
-
 type rootPool = *x509.CertPool
 
 // identity loads the certificate and the key of a side.
@@ -97,22 +94,14 @@ func (s *section) checkLeaf(leaf *x509.Certificate, role frame.Role) {
 
 // checkDates gives certificates that are not valid now to report, and warns of those that will soon not be.
 func (s *section) checkDates(key, file string, list []*x509.Certificate, report func(place, string, ...any)) {
-	now := time.Now()
-	for _, cert := range list {
-		name, from, to := cert.Subject.String(), cert.NotBefore, cert.NotAfter
-		switch {
-		case now.After(to):
-			report(s.at(key), "%s: the certificate of %s expired on %s; renew it", file, name, date(to))
-		case now.Before(from):
-			report(s.at(key), "%s: the certificate of %s is valid from %s only; is the clock of this machine right?",
-				file, name, date(from))
-		case to.Sub(now) < expiresSoon:
-			s.doc.problems.Warn(s.at(key), "%s: the certificate of %s expires on %s; renew it", file, name, date(to))
-		}
+	wrong, soon := conf.Dates(file, list, time.Now())
+	for _, text := range wrong {
+		report(s.at(key), "%s", text)
+	}
+	for _, text := range soon {
+		s.doc.problems.Warn(s.at(key), "%s", text)
 	}
 }
-
-func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // pathFault returns an error of a file without the name of the system call.
 func pathFault(err error) string { return conf.FileFault(err) }

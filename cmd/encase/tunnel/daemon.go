@@ -179,10 +179,10 @@ func (d *daemon) config() *config {
 // review sends those away that are not welcome any more, and warns of what will end.
 func (d *daemon) review() {
 	if r := d.policy.revocations(); r != nil && time.Until(r.expires()) < listExpiresSoon {
-		d.log.Warn("the list of revoked certificates expires; then nobody is let in", "on", date(r.expires()))
+		d.log.Warn("the list of revoked certificates expires; then nobody is let in", "on", conf.Date(r.expires()))
 	}
-	if end := d.pair.Load().Leaf.NotAfter; time.Until(end) < expiresSoon {
-		d.log.Warn("the certificate of this end expires", "on", date(end))
+	if end := d.pair.Load().Leaf.NotAfter; time.Until(end) < conf.ExpiresSoon {
+		d.log.Warn("the certificate of this end expires", "on", conf.Date(end))
 	}
 	if d.server != nil {
 		if gone := d.server.Review(); gone > 0 {
@@ -236,7 +236,7 @@ func (d *daemon) rereadRevocations() bool {
 	d.policy.mu.Lock()
 	d.policy.revoked = r
 	d.policy.mu.Unlock()
-	d.log.Info("the list of revoked certificates has changed", "revoked", len(r.serials), "expires", date(r.expires()))
+	d.log.Info("the list of revoked certificates has changed", "revoked", len(r.serials), "expires", conf.Date(r.expires()))
 	return true
 }
 

@@ -8,11 +8,8 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/conf"
 )
 
-const (
-	// expiresSoon is when a certificate that runs out is warned about, and listExpiresSoon when a list of revoked ones.
-	expiresSoon     = 21 * 24 * time.Hour
-	listExpiresSoon = 14 * 24 * time.Hour
-)
+// listExpiresSoon is when a list of revoked certificates that runs out is warned about.
+const listExpiresSoon = 14 * 24 * time.Hour
 
 // identityFiles are where an identity is.
 type identityFiles struct{ cert, key, ca, crl string }
@@ -111,19 +108,11 @@ func (c *config) readAuthorities() {
 
 // checkDates gives certificates that are not valid now to report, and warns of those that will soon not be.
 func (c *config) checkDates(at, file string, list []*x509.Certificate, report func(string, string, ...any)) {
-	now := time.Now()
-	for _, cert := range list {
-		name := cert.Subject.String()
-		switch {
-		case now.After(cert.NotAfter):
-			report(at, "%s: the certificate of %s expired on %s; renew it", file, name, date(cert.NotAfter))
-		case now.Before(cert.NotBefore):
-			report(at, "%s: the certificate of %s is valid from %s only; is the clock of this machine right?", file, name,
-				date(cert.NotBefore))
-		case cert.NotAfter.Sub(now) < expiresSoon:
-			c.doc.warn(at, "%s: the certificate of %s expires on %s; renew it", file, name, date(cert.NotAfter))
-		}
+	wrong, soon := conf.Dates(file, list, time.Now())
+	for _, text := range wrong {
+		report(at, "%s", text)
+	}
+	for _, text := range soon {
+		c.doc.warn(at, "%s", text)
 	}
 }
-
-func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

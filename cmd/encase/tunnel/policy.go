@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/encase-tls/encase/cmd/encase/conf"
 	"github.com/encase-tls/encase/tun"
 	"github.com/encase-tls/encase/tun/wire"
 )
@@ -44,7 +45,7 @@ func (p *policy) authorize(id tun.Identity) (tun.Grant, error) {
 	p.mu.Unlock()
 	cert := id.Certificate
 	if now.After(cert.NotAfter) {
-		return tun.Grant{}, refusal(wire.ReasonRevoked, fmt.Errorf("the certificate has expired on %s", date(cert.NotAfter)))
+		return tun.Grant{}, refusal(wire.ReasonRevoked, fmt.Errorf("the certificate has expired on %s", conf.Date(cert.NotAfter)))
 	}
 	if revoked != nil {
 		if err := revoked.check(cert, now); err != nil {

@@ -34,10 +34,10 @@ func (c *config) readRevocations() {
 	case left < 0:
 		c.doc.wrong(at, "%s: the list expired on %s: nobody would be let in; make a new one with: encase pki crl, or "+
 			"\"openssl "+
-			"ca -gencrl\"", c.fields.crl, date(r.expires()))
+			"ca -gencrl\"", c.fields.crl, conf.Date(r.expires()))
 	case left < listExpiresSoon:
 		c.doc.warn(at, "%s: the list expires on %s, and nobody will be let in then; make a new one with: encase pki crl",
-			c.fields.crl, date(r.expires()))
+			c.fields.crl, conf.Date(r.expires()))
 	}
 }
 
@@ -119,7 +119,7 @@ func (r *revocations) check(cert *x509.Certificate, now time.Time) error {
 	case list == nil:
 		return fmt.Errorf("there is no list of revoked certificates of %s in identity.crl", cert.Issuer)
 	case now.After(list.NextUpdate):
-		return fmt.Errorf("the list of revoked certificates has expired on %s", date(list.NextUpdate))
+		return fmt.Errorf("the list of revoked certificates has expired on %s", conf.Date(list.NextUpdate))
 	}
 	return nil
 }
