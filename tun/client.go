@@ -366,6 +366,7 @@ func (c *Client) join(ctx context.Context, conn net.Conn, e Endpoint) (*joined, 
 		Version: wire.Version, Features: featuresOf(c.settings.own), Name: c.cfg.Name, Program: c.cfg.Program,
 		MTU: max(c.cfg.Interface.mtu(), wire.LeastMTU), Resume: c.resume,
 	})
+	var parts wire.Assembler
 	for end := time.Now().Add(openTime); ; {
 		if err := tell(conn, wire.TypeHello, body); err != nil {
 			return nil, err
@@ -374,7 +375,7 @@ func (c *Client) join(ctx context.Context, conn net.Conn, e Endpoint) (*joined, 
 		if isDatagram(conn) {
 			until = time.Now().Add(repeatAfter)
 		}
-		t, answer, err := hear(conn, until)
+		t, answer, err := hear(conn, &parts, until)
 		switch {
 		case errors.Is(err, errTimeout) && time.Now().Before(end) && isDatagram(conn):
 			continue
@@ -394,11 +395,11 @@ func (c *Client) join(ctx context.Context, conn net.Conn, e Endpoint) (*joined, 
 // joined makes the session that a server has told of.
 func (c *Client) joined(cfg wire.Config, e Endpoint) *joined {
 	c.settings.keepalive, c.settings.dead = time.Duration(cfg.Keepalive), time.Duration(cfg.Dead)
-	c.settings.gateway = cfg.Addresses[0].Addr()
 	j := &joined{config: cfg, endpoint: e, since: time.Now()}
 	j.session = &session{
 		settings: &c.settings, id: cfg.Session, whole: offloadsOf(cfg.Features),
 		partial: slices.Contains(cfg.Features, wire.FeaturePartial), mtu: min(cfg.MTU, c.cfg.Interface.mtu()),
+		far: cfg.Gateways,
 	}
 	return j
 }

@@ -59,7 +59,8 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	if m, ok := conn.(*datagram.Conn); ok {
 		cfg.Whole = s.settings.own
 		c.carrier = Datagrams
-		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.settings.gateway, cfg)
+		cfg.Safe = safeLength(m)
+		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.far, cfg)
 	} else {
 		c.link = link.NewStream(conn, c.queue, s.settings.writer, cfg)
 	}
@@ -133,7 +134,7 @@ func (c *connection) control(t wire.Type, body []byte) error {
 		if err != nil {
 			return err
 		}
-		c.say(wire.TypeProbed, wire.AppendProbed(nil, p))
+		c.say(wire.TypeProbed, wire.AppendProbed(nil, wire.Probed{ID: p.ID, Length: p.Length}))
 	case wire.TypeProbed:
 		p, err := wire.ParseProbed(body)
 		if err != nil {

@@ -126,8 +126,9 @@ func identify(conn net.Conn) (Identity, error) {
 
 // admit gives a connection to a session, a new one or one that exists.
 func (s *Server) admit(conn net.Conn, id Identity, codec string, until time.Time) error {
+	var parts wire.Assembler
 	for {
-		t, body, err := hear(conn, until)
+		t, body, err := hear(conn, &parts, until)
 		switch {
 		case err != nil:
 			return err

@@ -34,7 +34,7 @@ type health struct {
 	sent     uint64 // packets, at the last look
 	received uint64
 	loss     float64 // of packets that were sent, between the last two Pongs
-	probe    wire.Probe
+	probe    wire.Probed
 	once     chan struct{} // closed with the first Pong
 }
 
@@ -121,7 +121,7 @@ func (h *health) latest() (answered int, rtt time.Duration) {
 }
 
 // probed takes in that a datagram of a length has arrived.
-func (h *health) probed(p wire.Probe) {
+func (h *health) probed(p wire.Probed) {
 	h.mu.Lock()
 	h.probe = p
 	h.mu.Unlock()

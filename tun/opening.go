@@ -23,12 +23,36 @@ func tell(conn net.Conn, t wire.Type, body []byte) error {
 		_, err := conn.Write(wire.AppendControl(nil, t, body))
 		return err
 	}
-	_, err := conn.Write(wire.AppendDatagram(nil, t, body))
-	if err != nil {
+	if err := tellDatagram(conn.(*datagram.Conn), wire.AppendDatagram(nil, t, body)); err != nil {
 		return fmt.Errorf("tun: a %v of %d bytes over datagrams: %w", t, len(body), err)
 	}
 	return nil
 }
+
+// tellDatagram sends a message, in parts if it is longer than what every path carries: nothing is known of this one yet.
+func tellDatagram(conn *datagram.Conn, message []byte) error {
+	put := func(m []byte) error { _, err := conn.Write(m); return err }
+	most := min(conn.MTU(), safeLength(conn))
+	if len(message) <= most {
+		return put(message)
+	}
+	ok, err := wire.Split(message, wire.SplitID(message), most, put)
+	if !ok {
+		return fmt.Errorf("there is no room for it in datagrams of %d bytes", most)
+	}
+	return err
+}
+
+const (
+	// safePayload is what every path carries in one datagram: the packets that every host takes, without the headers of
+	// IPv4 and UDP. https://www.rfc-editor.org/rfc/rfc1122#section-3.3.2
+	safePayload = 576 - 20 - 8
+	// leastSafe is how long a message is even if codec and DTLS leave less of that.
+	leastSafe = 128
+)
+
+// safeLength returns how long a message may be, in bytes, to arrive on any path.
+func safeLength(conn *datagram.Conn) int { return max(safePayload-conn.Overhead(), leastSafe) }
 
 // refuse tells the peer why this is the end, and ends the connection.
 func refuse(conn net.Conn, b wire.Bye) {
@@ -42,12 +66,12 @@ func refuse(conn net.Conn, b wire.Bye) {
 }
 
 // hear waits for a control message until a time. Over datagrams, what is none is passed over: it may have overtaken the
-// one that is waited for. A Bye is an error, a *wire.Bye.
-func hear(conn net.Conn, until time.Time) (t wire.Type, body []byte, err error) {
+// one that is waited for, or is a part of it, which parts keeps from one call to the next. A Bye is an error, a *wire.Bye.
+func hear(conn net.Conn, parts *wire.Assembler, until time.Time) (t wire.Type, body []byte, err error) {
 	conn.SetReadDeadline(until)
 	defer conn.SetReadDeadline(time.Time{})
 	if isDatagram(conn) {
-		t, body, err = hearDatagram(conn)
+		t, body, err = hearDatagram(conn, parts)
 	} else {
 		t, body, err = hearStream(conn)
 	}
@@ -79,7 +103,7 @@ func hearStream(conn net.Conn) (wire.Type, []byte, error) {
 	return f.Type, body, nil
 }
 
-func hearDatagram(conn net.Conn) (wire.Type, []byte, error) {
+func hearDatagram(conn net.Conn, parts *wire.Assembler) (wire.Type, []byte, error) {
 	buf := make([]byte, wire.MaxBody)
 	for {
 		n, err := conn.Read(buf)
@@ -87,6 +111,10 @@ func hearDatagram(conn net.Conn) (wire.Type, []byte, error) {
 			return 0, nil, silence(err)
 		}
 		f, body, err := wire.ParseDatagram(buf[:n])
+		if err == nil && f.Control && f.Type == wire.TypePart {
+			whole, _ := parts.Add(body)
+			f, body, err = wire.ParseDatagram(whole) // nothing is no message
+		}
 		if err == nil && f.Control {
 			return f.Type, body, nil
 		}

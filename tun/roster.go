@@ -52,12 +52,14 @@ func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
 	if err := s.enroll(c); err != nil {
 		return nil, err
 	}
-	c.allowed = c.mayUse
-	c.config = s.configFor(c)
-	if len(c.config) > wire.MaxBody {
+	c.allowed, c.far = c.mayUse, c.lease.Addresses
+	var routes int
+	c.config, routes = s.configFor(c)
+	if len(c.config) > wire.MaxBody || routes > wire.MaxRoutes {
 		s.remove(c)
-		return nil, fmt.Errorf("tun: the configuration for clients has %d bytes, %d are possible: fewer routes",
-			len(c.config), wire.MaxBody)
+		return nil, fmt.Errorf("tun: the configuration for clients has %d routes and %d bytes, %d and %d are possible: push "+
+			"fewer routes: %w", routes, len(c.config), wire.MaxRoutes, wire.MaxBody,
+			&wire.Bye{Reason: wire.ReasonFull, Text: "the server has more routes for this client than it can tell"})
 	}
 	return c, nil
 }
@@ -121,8 +123,8 @@ func (s *Server) mtu(hello wire.Hello) int {
 	return mtu
 }
 
-// configFor returns what a client is told.
-func (s *Server) configFor(c *client) []byte {
+// configFor returns what a client is told, and how many routes that has.
+func (s *Server) configFor(c *client) (body []byte, routes int) {
 	push := s.push.Load()
 	cfg := wire.Config{
 		Version: wire.Version, Features: featuresOf(s.settings.own), Session: c.session.id, Token: c.token, MTU: c.mtu,
@@ -134,7 +136,10 @@ func (s *Server) configFor(c *client) []byte {
 		cfg.Addresses = append(cfg.Addresses, netip.PrefixFrom(a, s.cfg.Pools[i].Bits()))
 	}
 	cfg.Datagrams = slices.ContainsFunc(s.cfg.Entrances, func(e Entrance) bool { return e.Datagrams != nil })
-	return wire.AppendJSON(nil, cfg)
+	for _, a := range s.cfg.Addresses {
+		cfg.Gateways = append(cfg.Gateways, a.Addr())
+	}
+	return wire.AppendJSON(nil, cfg), len(cfg.Routes)
 }
 
 // mayUse reports whether the client may send from an address.

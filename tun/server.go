@@ -112,7 +112,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.halfOpen = make(chan struct{}, positive(cfg.MaxHalfOpen, DefaultMaxHalfOpen))
 	s.settings = settings{
 		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: s.dev.writer, own: s.dev.device.Offloads(),
-		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead), gateway: own[0],
+		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead),
 		control: s.control, reachable: s.reachable,
 	}
 	return s, nil

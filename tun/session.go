@@ -19,7 +19,6 @@ type settings struct {
 	keepalive, dead time.Duration
 	writer          *link.Writer
 	own             device.Offloads // of the device here
-	gateway         netip.Addr      // of this end
 	reachable       func(destination netip.Addr) bool
 
 	// control handles what is not handled by every connection: Hello, Config, Attach.
@@ -33,6 +32,7 @@ type session struct {
 	settings *settings
 	id       string
 	mtu      int
+	far      []netip.Addr    // addresses of the other end's interface
 	whole    device.Offloads // what the peer takes whole
 	partial  bool
 	allowed  func(netip.Addr) bool

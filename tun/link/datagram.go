@@ -22,6 +22,8 @@ type MessageConn interface {
 	WaitRead() error
 	// MTU returns how long a message may be, in bytes.
 	MTU() int
+	// Probe sends a message although it is longer than MTU. What cannot leave is refused with a *bio.TooLongError.
+	Probe(message []byte) error
 }
 
 // Datagrams moves packets over messages that may get lost: one packet, one message. One goroutine calls Send, one
@@ -30,14 +32,17 @@ type Datagrams struct {
 	receiver
 	conn  MessageConn
 	queue *Queue
-	self  netip.Addr // where messages about packets that are too big come from
-	told  time.Time  // when the last of them was written
+	far   []netip.Addr // where messages about packets that are too big come from
+	told  time.Time    // when the last of them was written
+	long  long
+	parts wire.Assembler
 }
 
-// NewDatagrams returns a link between conn and a device: what is put into q is sent, what comes is written to w. self
-// is an address of the device's network, from which senders hear that a packet is too big.
-func NewDatagrams(conn MessageConn, q *Queue, w *Writer, self netip.Addr, cfg Config) *Datagrams {
-	return &Datagrams{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q, self: self}
+// NewDatagrams returns a link between conn and a device: what is put into q is sent, what comes is written to w. far are
+// addresses of the other end, from which senders hear that a packet is too big: a kernel believes none of its own. Where
+// it has none of the right family, they hear it from where their packet was to go.
+func NewDatagrams(conn MessageConn, q *Queue, w *Writer, far []netip.Addr, cfg Config) *Datagrams {
+	return &Datagrams{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q, far: far}
 }
 
 // Stats returns a snapshot. It may be called at any time.
@@ -87,7 +92,7 @@ func (d *Datagrams) Send() error {
 			s = sheets.Get().(*sheet)
 		}
 		for _, m := range control {
-			if err := d.put(s, wire.AppendDatagram(nil, m.Type, m.Body), false); err != nil {
+			if err := d.putControl(s, m); err != nil {
 				return err
 			}
 		}
@@ -109,8 +114,7 @@ func (d *Datagrams) sendUnit(s *sheet, u *Unit, cut *packet.Segmenter) error {
 	mtu := d.conn.MTU()
 	packet.ClampMSS(u.Data, &u.Header, min(mtu, d.cfg.MTU), u.GSO.Partial)
 	if d.longestPiece(u) > min(mtu, longest) {
-		d.tooBig(u, min(mtu, longest))
-		return nil
+		return d.sendLong(s, u, cut, min(mtu, longest))
 	}
 	d.stats.sent.Add(1)
 	d.stats.sentBytes.Add(uint64(len(u.Data)))
@@ -144,34 +148,24 @@ func (d *Datagrams) put(s *sheet, p []byte, partial bool) error {
 // flush sends the batch. A message that is too long for the path is left out: the path has become narrower just now.
 func (d *Datagrams) flush(s *sheet) error {
 	defer s.clear()
+	limit := longest + 1
 	for rest := s.messages; len(rest) > 0; {
 		n, err := d.conn.WriteBatch(rest)
 		rest = rest[n:]
 		var tooLong *bio.TooLongError
 		switch {
 		case errors.As(err, &tooLong) && len(rest) > 0:
-			rest = rest[1:]
-			d.stats.tooBig.Add(1)
+			d.refused(len(rest[0]))
+			if len(rest[0]) > tooLong.Limit || tooLong.Limit >= limit { // else it is another of the batch
+				rest = rest[1:]
+				d.stats.tooBig.Add(1)
+			}
+			limit = tooLong.Limit
 		case err != nil:
 			return err
 		}
 	}
 	return nil
-}
-
-// tooBigInterval bounds how often senders are told that a packet is too big.
-const tooBigInterval = time.Millisecond
-
-// tooBig drops a Unit whose packets do not fit, and tells its sender.
-func (d *Datagrams) tooBig(u *Unit, mtu int) {
-	d.stats.tooBig.Add(1)
-	if now := time.Now(); now.Sub(d.told) >= tooBigInterval {
-		d.told = now
-		answer := packet.AppendTooBig(make([]byte, unitHead, 1500), u.Data, &u.Header, d.self, mtu)
-		if h, err := packet.Parse(answer[unitHead:]); err == nil {
-			d.delivered(d.to.write(answer, unitHead, &h, packet.GSO{}))
-		}
-	}
 }
 
 // Receive writes what the connection brings to the device until the connection ends, and returns its error; io.EOF is
@@ -207,6 +201,14 @@ func (d *Datagrams) receiveBatch() error {
 // take handles a message of the peer.
 func (d *Datagrams) take(m []byte, join *packet.Coalescer) error {
 	f, body, err := wire.ParseDatagram(m)
+	if err == nil && f.Control && f.Type == wire.TypePart {
+		var whole []byte
+		if whole, err = d.parts.Add(body); whole == nil && err == nil {
+			return nil
+		} else if err == nil {
+			f, body, err = wire.ParseDatagram(whole)
+		}
+	}
 	switch {
 	case err != nil:
 		d.stats.refused.Add(1) // it is one message: the next may be good
@@ -215,6 +217,7 @@ func (d *Datagrams) take(m []byte, join *packet.Coalescer) error {
 		return d.control(f.Type, body)
 	}
 	if h, ok := d.admit(body, f.GSO); ok {
+		packet.ClampMSS(body, &h, d.conn.MTU(), f.GSO.Partial)
 		join.Add(body, h, f.GSO.Partial)
 	}
 	return nil

@@ -38,6 +38,12 @@ type Config struct {
 	Whole device.Offloads
 	// Partial says, of datagrams, that the peer takes packets whose checksums are still to be computed.
 	Partial bool
+	// Safe is how long a datagram may be, in bytes, that every path carries: control messages that are longer travel in
+	// parts. 0: all may be as long as the path allows.
+	Safe int
+	// Refused is told, of datagrams, the length of a message that did not leave because it was too long: the path has
+	// become narrower, or a probe has shown how wide it is. It must not wait. nil: nobody wants to know.
+	Refused func(length int)
 }
 
 // Stats counts what a link has moved. Packets that stand for many count once.

@@ -57,7 +57,7 @@ func newEnd(t testing.TB, address string, conn net.Conn, o *device.Offloads, cha
 	w := NewWriter(e.d.Queues()[0])
 	if m, ok := conn.(MessageConn); ok {
 		cfg.Partial = true
-		e.link = NewDatagrams(m, e.queue, w, netip.MustParseAddr(address+".1"), cfg)
+		e.link = NewDatagrams(m, e.queue, w, []netip.Addr{netip.MustParseAddr(address + ".2")}, cfg)
 	} else {
 		e.link = NewStream(conn, e.queue, w, cfg)
 	}

@@ -24,11 +24,12 @@ const (
 	TypeProbe                  // both, datagrams: does a packet of this length arrive?
 	TypeProbed                 // both: the answer
 	TypeBye                    // both: the end of the session, and why
+	TypePart                   // both, datagrams: a part of a message that is too long for one, see Part
 )
 
 // String returns a word for the type.
 func (t Type) String() string {
-	names := [...]string{"", "hello", "config", "attach", "ping", "pong", "probe", "probed", "bye"}
+	names := [...]string{"", "hello", "config", "attach", "ping", "pong", "probe", "probed", "bye", "part"}
 	if int(t) < len(names) && t > 0 {
 		return names[t]
 	}
@@ -72,6 +73,8 @@ type Config struct {
 	Dead      Seconds        `json:"dead"`      // after how long without a word the peer is gone
 	Rekey     Seconds        `json:"rekey"`     // after how long a connection is replaced
 	Datagrams bool           `json:"datagrams,omitempty"`
+	// Gateways are the addresses of the server's interface: the other end of the tunnel, as routers see it.
+	Gateways []netip.Addr `json:"gateways,omitempty"`
 }
 
 // Seconds is a duration that JSON shows in seconds.
@@ -128,18 +131,22 @@ func ParsePing(p []byte) (Ping, error) {
 	return Ping{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:]), binary.BigEndian.Uint32(p[8:])}, nil
 }
 
-// A Probe asks whether a datagram of its length arrives. Its body is the ID and, to fill it up, zeros.
+// A Probe asks whether a datagram of its length arrives. Its body is the ID, Sending, and zeros to fill it up.
 type Probe struct {
-	ID     uint32
-	Length int // of the message with its type: what a packet may have if this arrives
+	ID      uint32
+	Sending uint16 // longest packet, in bytes, that its sender sends at the moment; 0: it does not say
+	Length  int    // of the message with its type: what a packet may have if this arrives
 }
 
-const probeLen = 4
+// LeastProbe is the length of the shortest Probe with its type, in bytes.
+const LeastProbe = 1 + probeLen
+
+const probeLen = 6
 
 // AppendProbe appends the body of a Probe to dst.
 func AppendProbe(dst []byte, p Probe) []byte {
-	dst = binary.BigEndian.AppendUint32(dst, p.ID)
-	return append(dst, make([]byte, max(0, p.Length-1-probeLen))...)
+	dst = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(dst, p.ID), p.Sending)
+	return append(dst, make([]byte, max(0, p.Length-LeastProbe))...)
 }
 
 // ParseProbe parses the body of a Probe.
@@ -147,20 +154,28 @@ func ParseProbe(p []byte) (Probe, error) {
 	if len(p) < probeLen {
 		return Probe{}, malformed("a probe of %d bytes", len(p))
 	}
-	return Probe{binary.BigEndian.Uint32(p), 1 + len(p)}, nil
+	return Probe{binary.BigEndian.Uint32(p), binary.BigEndian.Uint16(p[4:]), 1 + len(p)}, nil
 }
 
+// A Probed is the answer to a Probe.
+type Probed struct {
+	ID     uint32
+	Length int // of the Probe, as it has arrived
+}
+
+const probedLen = 6
+
 // AppendProbed appends the body of the answer to a Probe to dst.
-func AppendProbed(dst []byte, p Probe) []byte {
+func AppendProbed(dst []byte, p Probed) []byte {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(dst, p.ID), uint16(p.Length))
 }
 
 // ParseProbed parses the body of the answer to a Probe.
-func ParseProbed(p []byte) (Probe, error) {
-	if len(p) != probeLen+2 {
-		return Probe{}, malformed("an answer to a probe of %d bytes", len(p))
+func ParseProbed(p []byte) (Probed, error) {
+	if len(p) != probedLen {
+		return Probed{}, malformed("an answer to a probe of %d bytes", len(p))
 	}
-	return Probe{binary.BigEndian.Uint32(p), int(binary.BigEndian.Uint16(p[4:]))}, nil
+	return Probed{binary.BigEndian.Uint32(p), int(binary.BigEndian.Uint16(p[4:]))}, nil
 }
 
 // A Reason is why a session ends.

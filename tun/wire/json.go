@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
+	"slices"
 )
 
 // What a peer may send in a list. More is no tunnel's configuration.
 const (
 	maxAddresses = 16
-	maxRoutes    = 512
 	maxDNS       = 16
 	maxFeatures  = 32
 	maxString    = 255
 )
+
+// MaxRoutes is how many routes a Config may have.
+const MaxRoutes = 512
 
 // LeastMTU is the least MTU of a tunnel: IPv6 needs it.
 // https://www.rfc-editor.org/rfc/rfc8200#section-5
@@ -79,9 +82,9 @@ func ParseConfig(p []byte) (c Config, err error) {
 	switch {
 	case c.Version < 1:
 		return c, malformed("version %d", c.Version)
-	case len(c.Addresses) == 0 || len(c.Addresses) > maxAddresses:
-		return c, malformed("%d addresses", len(c.Addresses))
-	case len(c.Routes) > maxRoutes || len(c.DNS) > maxDNS || len(c.Domains) > maxDNS || len(c.Features) > maxFeatures:
+	case len(c.Addresses) == 0 || len(c.Addresses) > maxAddresses || len(c.Gateways) > maxAddresses:
+		return c, malformed("%d addresses, %d gateways", len(c.Addresses), len(c.Gateways))
+	case len(c.Routes) > MaxRoutes || len(c.DNS) > maxDNS || len(c.Domains) > maxDNS || len(c.Features) > maxFeatures:
 		return c, malformed("%d routes, %d DNS servers, %d domains", len(c.Routes), len(c.DNS), len(c.Domains))
 	case c.Token == "" || c.Session == "" || tooLong(append(append(c.Features, c.Domains...), c.Token, c.Session)):
 		return c, malformed("no session, or too long parts")
@@ -100,9 +103,9 @@ func ParseConfig(p []byte) (c Config, err error) {
 			return c, malformed("route %v", r)
 		}
 	}
-	for _, a := range c.DNS {
+	for _, a := range append(slices.Clone(c.DNS), c.Gateways...) {
 		if !usable(a) {
-			return c, malformed("DNS server %v", a)
+			return c, malformed("DNS server or gateway %v", a)
 		}
 	}
 	c.Session = shown(c.Session)

@@ -39,7 +39,7 @@ func TestVectors(t *testing.T) {
 		}
 		count++
 	}
-	if count < 40 {
+	if count < 55 {
 		t.Errorf("only %d vectors", count)
 	}
 }
@@ -77,10 +77,14 @@ func meaning(kind string, p []byte) (string, error) {
 	case "ping":
 		m, err := ParsePing(p)
 		return fmt.Sprintf("id=%d,sent=%d,received=%d", m.ID, m.Sent, m.Received), err
-	case "probe", "probed":
-		parse := map[string]func([]byte) (Probe, error){"probe": ParseProbe, "probed": ParseProbed}[kind]
-		m, err := parse(p)
+	case "probe":
+		m, err := ParseProbe(p)
+		return fmt.Sprintf("id=%d,sending=%d,length=%d", m.ID, m.Sending, m.Length), err
+	case "probed":
+		m, err := ParseProbed(p)
 		return fmt.Sprintf("id=%d,length=%d", m.ID, m.Length), err
+	case "parts":
+		return assembled(p)
 	case "bye":
 		m, err := ParseBye(p)
 		return fmt.Sprintf("reason=%d,text=%s", m.Reason, m.Text), err
@@ -113,4 +117,19 @@ func (f Frame) words() string {
 		s += fmt.Sprintf(",size=%d", f.GSO.Size)
 	}
 	return s + fmt.Sprintf(",length=%d", f.Length)
+}
+
+// assembled gives an Assembler the parts in p, each behind its length in one byte, and says what it makes of them.
+func assembled(p []byte) (words string, err error) {
+	var a Assembler
+	words = "nothing"
+	for len(p) > 0 && err == nil {
+		var whole []byte
+		n := 1 + int(p[0])
+		whole, err = a.Add(p[1:n])
+		if p = p[n:]; whole != nil {
+			words = fmt.Sprintf("%x", whole)
+		}
+	}
+	return words, err
 }

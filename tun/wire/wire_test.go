@@ -93,12 +93,16 @@ func TestMessages(t *testing.T) {
 	if got, err := ParsePing(AppendPing(nil, Ping{1, 2, 1 << 31})); err != nil || got != (Ping{1, 2, 1 << 31}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if b := AppendProbe(nil, Probe{7, 1400}); len(b) != 1399 {
+	probe := Probe{7, 1300, 1400}
+	if b := AppendProbe(nil, probe); len(b) != 1399 {
 		t.Errorf("a probe of %d bytes", len(b))
-	} else if got, err := ParseProbe(b); err != nil || got != (Probe{7, 1400}) {
+	} else if got, err := ParseProbe(b); err != nil || got != probe {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := ParseProbed(AppendProbed(nil, Probe{7, 1400})); err != nil || got != (Probe{7, 1400}) {
+	if got, err := ParseProbe(AppendProbe(nil, Probe{ID: 7})); err != nil || got != (Probe{7, 0, LeastProbe}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := ParseProbed(AppendProbed(nil, Probed{7, 1400})); err != nil || got != (Probed{7, 1400}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	bye, err := ParseBye(AppendBye(nil, Bye{ReasonFull, "try\x1b[2J later \xff"}))

@@ -29,9 +29,10 @@ type Conn struct {
 	addrs addresses
 	to    atomic.Pointer[endpoint] // nil if out knows
 
-	mtu      atomic.Int32 // longest datagram to send, in bytes
-	narrowed atomic.Bool  // it has become less, which nobody has been told
-	overhead atomic.Int32 // of a record; 0 until the handshake is done
+	mtu        atomic.Int32 // longest datagram to send, in bytes
+	configured int          // what that was in the beginning
+	narrowed   atomic.Bool  // it has become less, which nobody has been told
+	overhead   atomic.Int32 // of a record; 0 until the handshake is done
 
 	shake  atomic.Pointer[shake] // nil after the handshake
 	open   atomic.Bool           // it is done, and well

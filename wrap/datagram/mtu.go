@@ -25,7 +25,8 @@ func (c *Conn) fit() int {
 	if below.Max > 0 {
 		mtu = min(mtu, below.Max)
 	}
-	c.mtu.Store(int32(min(mtu, math.MaxInt32)))
+	c.configured = min(mtu, math.MaxInt32)
+	c.mtu.Store(int32(c.configured))
 	return c.recordIn(mtu)
 }
 
@@ -47,6 +48,25 @@ func (c *Conn) MTU() int {
 		return 0
 	}
 	return c.roomIn(int(c.mtu.Load()))
+}
+
+// ConfiguredMTU returns how long a message may be as Config has it, in bytes, whatever the network and SetMTU have said
+// since; 0 before the handshake is done.
+func (c *Conn) ConfiguredMTU() int {
+	if c.overhead.Load() == 0 {
+		return 0
+	}
+	return c.roomIn(c.configured)
+}
+
+// Overhead returns how many bytes codec and DTLS add to a message at most; 0 before the handshake is done. So a message of
+// n bytes needs SetMTU(n + Overhead()).
+func (c *Conn) Overhead() int {
+	own := int(c.overhead.Load())
+	if own == 0 {
+		return 0
+	}
+	return own + c.codec.lim.Head + c.codec.lim.Tail
 }
 
 // SetMTU sets the longest datagram to send, in bytes, headers of IP and UDP not counted, as Config.MTU. It does not

@@ -222,6 +222,9 @@ func TestNarrowPath(t *testing.T) {
 	if !errors.As(err, &long) || long.Limit != limit || c.MTU() != limit || told.Load() != int32(limit) {
 		t.Fatalf("Write of %d bytes: %v; MTU %d, event %d, want %d", wide, err, c.MTU(), told.Load(), limit)
 	}
+	if c.ConfiguredMTU() != wide || c.Overhead() != 1472-wide {
+		t.Errorf("configured are %d, overhead %d, want %d and %d", c.ConfiguredMTU(), c.Overhead(), wide, 1472-wide)
+	}
 	if _, err := c.Write(make([]byte, limit+1)); !errors.As(err, &long) {
 		t.Errorf("Write of a byte more: %v", err)
 	}
