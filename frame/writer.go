@@ -80,9 +80,15 @@ func (w *Writer) writeAtOnce(frames []*Buf) (sent int, err error) {
 	w.unsent = w.vec
 	n, err := w.writev(&w.unsent)
 	clear(w.vec)
+	return Sent(frames, int(n)), err
+}
+
+// Sent takes in that n bytes of frames have left: it releases those that are sent whole, whose number it returns, and
+// takes off the next what is sent of it.
+func Sent(frames []*Buf, n int) (sent int) {
 	for _, b := range frames {
-		part := min(n, int64(b.Len()))
-		b.TrimFront(int(part))
+		part := min(n, b.Len())
+		b.TrimFront(part)
 		n -= part
 		if b.Len() > 0 {
 			break
@@ -90,5 +96,5 @@ func (w *Writer) writeAtOnce(frames []*Buf) (sent int, err error) {
 		b.Release()
 		sent++
 	}
-	return sent, err
+	return sent
 }

@@ -54,8 +54,9 @@ type pollCarrier interface {
 type tryCarrier interface {
 	Carrier
 	canTry() bool // a constant
-	// try takes off b what can be sent without waiting. What is left, and an error, is for Send to find.
-	try(b *frame.Buf)
+	// try sends what can be sent without waiting, and releases frames[:sent], which have left. Off the next it takes what
+	// has. An error is for Send to find.
+	try(frames []*frame.Buf) (sent int)
 }
 
 // A refusable is a Carrier that may learn of the network that nobody takes what it sends. It calls f then, from Send and
@@ -80,7 +81,7 @@ type stream struct {
 	deadline deadliner
 	reader   *frame.Reader
 	writer   *frame.Writer
-	tryWrite func(p []byte) int // nil: cannot
+	tryWrite func(frames []*frame.Buf) int // how many bytes went without waiting; nil: cannot
 }
 
 func (s *stream) Send(frames []*frame.Buf) (int, error) { return s.writer.Write(frames) }
@@ -99,8 +100,9 @@ func (s *stream) Recv() (*frame.Buf, error) {
 	return b, err
 }
 
-func (s *stream) canTry() bool     { return s.tryWrite != nil }
-func (s *stream) try(b *frame.Buf) { b.TrimFront(s.tryWrite(b.Bytes())) }
+func (s *stream) canTry() bool { return s.tryWrite != nil }
+
+func (s *stream) try(frames []*frame.Buf) int { return frame.Sent(frames, s.tryWrite(frames)) }
 
 func (s *stream) addr(of func(net.Conn) net.Addr) net.Addr {
 	if c, ok := s.rwc.(net.Conn); ok {

@@ -32,14 +32,20 @@ func (s *sender) push(b *frame.Buf) {
 }
 
 // kick makes what is queued leave. It may let go of mu for a while.
-func (s *sender) kick() {
+func (s *sender) kick() { s.kickMore(false) }
+
+// kickMore is kick; more says that more follows at once.
+func (s *sender) kickMore(more bool) {
 	switch {
 	case len(s.queue) == 0 || s.busy:
 	case s.c.polls:
 		s.poll()
 	default:
 		s.busy = true
-		if s.sendNow(); len(s.queue) > 0 {
+		if !more {
+			s.sendNow()
+		}
+		if len(s.queue) > 0 {
 			go s.run()
 		} else {
 			s.idle()
@@ -48,25 +54,32 @@ func (s *sender) kick() {
 	s.hearLocked()
 }
 
-// sendNow sends a single frame from here as far as the carrier takes it without waiting. To hand it over to a goroutine
-// would cost more than the frame; but where frames follow each other closely, that gathers them.
+// sendNow sends from here what the carrier takes without waiting. To hand it over to a goroutine would cost more than a
+// frame, and take time of another processor; but where single frames follow each other closely, that gathers them.
 func (s *sender) sendNow() {
-	if s.try == nil || len(s.queue) != 1 || time.Since(s.left) < gathering {
+	if s.try == nil || len(s.queue) == 1 && time.Since(s.left) < gathering {
 		return
 	}
 	batch, size := s.takeQueue()
-	b := batch[0]
 	s.mu.Unlock()
-	s.try.try(b)
+	sent := s.try.try(batch)
 	s.mu.Lock()
-	if b.Len() > 0 && !s.dead {
-		s.queue = slices.Insert(s.queue, 0, b)
-		s.spare = batch[:0]
-		return
+	rest := batch[sent:]
+	left := 0
+	for _, b := range rest {
+		left += b.Cap()
 	}
-	done := 1 - min(b.Len(), 1)
-	b.Release()
-	s.sent(batch, done, size, nil)
+	if len(rest) > 0 && !s.dead {
+		s.queue = slices.Insert(s.queue, 0, rest...)
+	} else {
+		for _, b := range rest {
+			b.Release()
+		}
+	}
+	s.sent(batch, sent, size-left, nil)
+	if s.dead {
+		s.stored -= left
+	}
 }
 
 // send is the goroutine: it moves what is queued to the carrier until nothing is.

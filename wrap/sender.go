@@ -42,9 +42,10 @@ const (
 //
 // Who moves frames to the carrier. busy is set in all states but the first:
 //
-//	at rest  ── kick ──▶ sendNow, by whoever kicked: a single frame, as far as it goes without waiting
+//	at rest  ── kick ──▶ sendNow, by whoever kicked: as far as it goes without waiting
+//	at rest  ── kick, and more follows at once ──▶ send, a goroutine
 //	sendNow  ── all of it has left ──▶ at rest
-//	sendNow  ── more frames than one, a rest, or no time since the last (gathering) ──▶ send, a goroutine
+//	sendNow  ── a rest, or a single frame and no time since the last (gathering) ──▶ send
 //	send     ── the queue is empty ──▶ at rest
 //
 // Over a carrier that does not wait there are no such states: kick moves what it takes.
@@ -137,7 +138,7 @@ func (s *sender) seal(eng bio.Engine, p []byte) (n int, err error) {
 		n += m
 	}
 	s.data = s.pushed
-	s.kick()
+	s.kickMore(n < len(p)) // the first frames leave while the next are sealed
 	if err == nil {
 		err = s.err
 	}

@@ -5,11 +5,13 @@ package wrap
 import (
 	"io"
 	"syscall"
+
+	"github.com/encase-tls/encase/frame"
 )
 
-// tryWriter returns a function that writes as much of p to rwc as goes without waiting, and returns how much that is.
-// It is nil where nothing is known to do that.
-func tryWriter(rwc io.ReadWriteCloser) func(p []byte) int {
+// tryWriter returns a function that writes as much of frames to rwc as goes without waiting, and returns how many bytes
+// that is. It is nil where nothing is known to do that.
+func tryWriter(rwc io.ReadWriteCloser) func(frames []*frame.Buf) int {
 	_, raw := socketOf(rwc)
 	if raw == nil {
 		return nil
@@ -21,21 +23,26 @@ func tryWriter(rwc io.ReadWriteCloser) func(p []byte) int {
 
 // tries writes to a socket, which is in non-blocking mode like all of package net.
 type tries struct {
-	raw  syscall.RawConn
-	call func(fd uintptr) bool // (*tries).once: made once, it costs no allocation
-	p    []byte
-	n    int
+	raw    syscall.RawConn
+	call   func(fd uintptr) bool // (*tries).once: made once, it costs no allocation
+	frames []*frame.Buf
+	vector vector
+	n      int
 }
 
-func (w *tries) write(p []byte) int {
-	w.p, w.n = p, 0
+func (w *tries) write(frames []*frame.Buf) int {
+	w.frames, w.n = frames, 0
 	w.raw.Write(w.call)
-	w.p = nil
+	w.frames = nil
 	return max(w.n, 0)
 }
 
 // once returns true, whatever happens: false would mean "wait until there is room".
 func (w *tries) once(fd uintptr) bool {
-	w.n, _ = syscall.Write(int(fd), w.p)
+	if len(w.frames) == 1 {
+		w.n, _ = syscall.Write(int(fd), w.frames[0].Bytes())
+	} else {
+		w.n = w.vector.write(fd, w.frames)
+	}
 	return true
 }
