@@ -54,10 +54,10 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 		sent: make(chan struct{}), ended: make(chan struct{})}
 	c.queue = link.NewQueue(s.settings.queueLimit, s.settings.queueTarget)
 	cfg := link.Config{
-		Allowed: s.allowed, Reachable: s.settings.reachable, Control: c.control, MTU: s.mtu, Whole: s.whole, Partial: s.partial,
+		Allowed: s.allowed, Reachable: s.settings.reachable, Control: c.control, MTU: s.mtu, Whole: s.whole,
+		Joined: s.settings.own, Partial: s.partial,
 	}
 	if m, ok := conn.(*datagram.Conn); ok {
-		cfg.Whole = s.settings.own
 		c.carrier = Datagrams
 		cfg.Safe = safeLength(m)
 		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.far, cfg)

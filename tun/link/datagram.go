@@ -184,7 +184,7 @@ func (d *Datagrams) Receive() error {
 func (d *Datagrams) receiveBatch() error {
 	in := inlets.Get().(*inlet)
 	defer inlets.Put(in)
-	in.join.NoTCP, in.join.NoUDP = !d.cfg.Whole.TCP, !d.cfg.Whole.UDP
+	in.join.NoTCP, in.join.NoUDP = !d.cfg.Joined.TCP, !d.cfg.Joined.UDP
 	for i := range in.messages {
 		in.messages[i] = in.room[i*longest : i*longest : (i+1)*longest]
 	}

@@ -33,9 +33,10 @@ type Config struct {
 	Control func(t wire.Type, body []byte) error
 	// MTU is that of the tunnel, in bytes: TCP is told to keep to it, both ways (MSS clamping).
 	MTU int
-	// Whole says, of a stream, which super-packets the peer takes whole; the others are cut for it. Of datagrams, it says
-	// what the device takes joined.
+	// Whole says, of a stream, which super-packets the peer takes whole; the others are cut for it.
 	Whole device.Offloads
+	// Joined says which super-packets the device takes: packets that come one by one are joined for it.
+	Joined device.Offloads
 	// Partial says, of datagrams, that the peer takes packets whose checksums are still to be computed.
 	Partial bool
 	// Safe is how long a datagram may be, in bytes, that every path carries: control messages that are longer travel in
@@ -44,6 +45,10 @@ type Config struct {
 	// Refused is told, of datagrams, the length of a message that did not leave because it was too long: the path has
 	// become narrower, or a probe has shown how wide it is. It must not wait. nil: nobody wants to know.
 	Refused func(length int)
+}
+
+func (c *Config) coalescer() packet.Coalescer {
+	return packet.Coalescer{NoTCP: !c.Joined.TCP, NoUDP: !c.Joined.UDP}
 }
 
 // Stats counts what a link has moved. Packets that stand for many count once.
@@ -92,6 +97,9 @@ func (w *Writer) write(buf []byte, offset int, h *packet.Header, g packet.GSO) e
 
 // writeAll writes what a Coalescer has joined.
 func (w *Writer) writeAll(c *packet.Coalescer) error {
+	if c.Empty() {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return c.Flush(w.q.WriteSuper)

@@ -15,11 +15,12 @@ type Stream struct {
 	receiver
 	conn  io.ReadWriter
 	queue *Queue
+	join  packet.Coalescer // of what comes
 }
 
 // NewStream returns a link between conn and a device: what is put into q is sent, what comes is written to w.
 func NewStream(conn io.ReadWriter, q *Queue, w *Writer, cfg Config) *Stream {
-	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q}
+	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q, join: cfg.coalescer()}
 }
 
 // Stats returns a snapshot. It may be called at any time.
@@ -184,7 +185,12 @@ func (s *Stream) receiveMuch(begin []byte) error {
 }
 
 // takeFrames handles the whole frames in buf[start:end] and returns where they end.
-func (s *Stream) takeFrames(buf []byte, start, end int) (int, error) {
+func (s *Stream) takeFrames(buf []byte, start, end int) (used int, err error) {
+	defer func() {
+		if flushErr := s.flush(); err == nil {
+			err = flushErr
+		}
+	}()
 	for end-start >= wire.HeaderLen {
 		f, err := wire.ParseHeader(buf[start:])
 		if err != nil {
@@ -208,14 +214,24 @@ func (s *Stream) takeFrames(buf []byte, start, end int) (int, error) {
 	return start, nil
 }
 
-// deliver gives the packet at the end of buf to the device, whose header overwrites what lies in front of it: frames
-// that are done with.
+// deliver gives the packet at the end of buf to the device. One that is not a super-packet already waits until flush: it
+// may become part of one, which saves the kernel most of its work.
 func (s *Stream) deliver(buf []byte, at int, g packet.GSO) error {
 	h, ok := s.admit(buf[at:], g)
-	if !ok {
+	switch {
+	case !ok:
+		return nil
+	case g.Kind == packet.Single:
+		s.join.Add(buf[at:], h, g.Partial)
 		return nil
 	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	// The header of the device overwrites what lies in front of the packet: frames that are done with.
 	return s.delivered(s.to.write(buf, at, &h, g))
 }
+
+func (s *Stream) flush() error { return s.delivered(s.to.writeAll(&s.join)) }
 
 func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }

@@ -45,6 +45,9 @@ type group struct {
 	next    uint32
 }
 
+// Empty reports whether Flush has nothing to write.
+func (c *Coalescer) Empty() bool { return c.used == 0 }
+
 // Add takes one packet, which Parse has accepted. partial says that its transport's checksum is still to be computed.
 // The packet must not change until Flush.
 func (c *Coalescer) Add(p []byte, h Header, partial bool) {
