@@ -27,6 +27,7 @@ import (
 	"github.com/encase-tls/encase/tun/device"
 	"github.com/encase-tls/encase/wrap"
 	"github.com/encase-tls/encase/wrap/datagram"
+	"github.com/encase-tls/encase/wrap/udp"
 )
 
 func main() {
@@ -113,7 +114,7 @@ func (e *end) certificate(name string) (tls.Certificate, error) {
 }
 
 func (e *end) stack() datagram.Config {
-	return datagram.Config{Codec: e.codec, MTU: udpMTU, Queue: queue, Stack: dtls.Stack(dtls.Options{SendCID: true,
+	return datagram.Config{Codec: e.codec, MTU: udpMTU, Queue: queue, Socket: udp.Options{ReadBuffer: 4 << 20, WriteBuffer: 4 << 20}, Stack: dtls.Stack(dtls.Options{SendCID: true,
 		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, ReplayWindow: 1024})}
 }
 
