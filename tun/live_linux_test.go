@@ -50,9 +50,5 @@ func TestAuthorizeEachConnection(t *testing.T) {
 	c := r.client("alice.test", nil, Stream)
 	c.address()
 	refuse.Store(true)
-	for end := time.Now().Add(tuntest.Patience); r.server.Status().Refused == 0; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the new connection is let in: %+v", r.server.Status())
-		}
-	}
+	tuntest.Await(t, "the new connection is refused", func() bool { return r.server.Status().Refused > 0 })
 }

@@ -19,29 +19,24 @@ import (
 	"github.com/encase-tls/encase/tun/tuntest"
 )
 
-// open makes a device with an address in a namespace.
-func open(t testing.TB, cfg Config) *Device {
+// open makes a device with addresses in a namespace.
+func open(t testing.TB, ns *tuntest.Namespace, cfg Config) *Device {
 	t.Helper()
-	if cfg.Namespace == "" {
-		cfg.Namespace = tuntest.New(t).Path()
-	}
+	cfg.Namespace = ns.Path()
 	d, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	up(t, cfg.Namespace, d.Name())
+	up(ns, d.Name())
+	ns.AwaitAddress("fd77::1")
 	return d
 }
 
-func up(t testing.TB, ns, name string) {
-	t.Helper()
-	ip := func(args ...string) {
-		tuntest.Command(t, "ip", append([]string{"-n", strings.TrimPrefix(ns, "/run/netns/")}, args...)...)
-	}
-	ip("addr", "add", "10.77.0.1/24", "dev", name)
-	ip("addr", "add", "fd77::1/64", "dev", name, "nodad")
-	ip("link", "set", name, "up", "mtu", "1400", "txqueuelen", "5000")
+func up(ns *tuntest.Namespace, name string) {
+	ns.IP("addr", "add", "10.77.0.1/24", "dev", name)
+	ns.IP("addr", "add", "fd77::1/64", "dev", name, "nodad")
+	ns.IP("link", "set", name, "up", "mtu", "1400", "txqueuelen", "5000")
 }
 
 // A mirror is the other end of a device: it exchanges the addresses 10.77.0.1 and 10.77.0.2, and what this machine
@@ -115,7 +110,7 @@ func TestTCPThroughTheKernel(t *testing.T) {
 		for _, addr := range []string{"10.77.0.2", "fd77::2"} {
 			t.Run(mode+"/"+addr, func(t *testing.T) {
 				ns := tuntest.New(t)
-				d := open(t, Config{Namespace: ns.Path()})
+				d := open(t, ns, Config{})
 				m := &mirror{d: d, mode: mode, kinds: map[packet.Kind]int{}}
 				ended := make(chan error, 1)
 				go func() { ended <- m.run() }()
@@ -189,7 +184,7 @@ func TestUDPThroughTheKernel(t *testing.T) {
 		for _, addr := range []string{"10.77.0.2", "fd77::2"} {
 			t.Run(mode+"/"+addr, func(t *testing.T) {
 				ns := tuntest.New(t)
-				d := open(t, Config{Namespace: ns.Path()})
+				d := open(t, ns, Config{})
 				if !d.Offloads().UDP {
 					t.Skip("this kernel does not cut UDP for a device (Linux 6.2)")
 				}
@@ -253,7 +248,7 @@ func cmsg(n int) []byte {
 // A device says what is wrong, and leaves nothing behind.
 func TestOpenRefuses(t *testing.T) {
 	ns := tuntest.New(t)
-	d := open(t, Config{Namespace: ns.Path(), Name: "one"})
+	d := open(t, ns, Config{Name: "one"})
 	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "tap0", "mode", "tap")
 	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "many", "mode", "tun", "multi_queue")
 	for _, c := range []struct {
@@ -293,7 +288,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestAttach(t *testing.T) {
 	ns := tuntest.New(t)
 	tuntest.Command(t, "ip", "-n", ns.Name, "tuntap", "add", "kept", "mode", "tun", "multi_queue")
-	up(t, ns.Path(), "kept")
+	up(ns, "kept")
 	for _, o := range []Offloads{{TCP: true, ECN: true, UDP: true}, {}, {TCP: true}} {
 		d, err := Open(Config{Namespace: ns.Path(), Name: "kept", Attach: true, Queues: 2, Offloads: &o})
 		if err != nil {
@@ -316,7 +311,7 @@ func TestAttach(t *testing.T) {
 // A read that waits ends when the device is closed, and a write to an interface that is down says so.
 func TestCloseAndDown(t *testing.T) {
 	ns := tuntest.New(t)
-	d := open(t, Config{Namespace: ns.Path()})
+	d := open(t, ns, Config{})
 	q := d.Queues()[0]
 	buf := make([]byte, Headroom+Room)
 	tuntest.Command(t, "ip", "-n", ns.Name, "link", "set", d.Name(), "down")
@@ -333,7 +328,7 @@ func TestCloseAndDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
 		_, err := q.Read(buf, Headroom)
 		ended <- err
@@ -364,7 +359,7 @@ func icmp() []byte {
 // Reading into a buffer leaves what lies in front of the packet as it was.
 func TestReadKeepsWhatIsInFront(t *testing.T) {
 	ns := tuntest.New(t)
-	d := open(t, Config{Namespace: ns.Path()})
+	d := open(t, ns, Config{})
 	buf := bytes.Repeat([]byte{0xa5}, 100+Room)
 	ns.Do(func() error {
 		c, err := net.Dial("udp", "10.77.0.9:9")
@@ -391,7 +386,7 @@ func TestReadKeepsWhatIsInFront(t *testing.T) {
 
 func TestNothingIsAllocated(t *testing.T) {
 	ns := tuntest.New(t)
-	d := open(t, Config{Namespace: ns.Path()})
+	d := open(t, ns, Config{})
 	q := d.Queues()[0]
 	p := icmp()
 	h, _ := packet.Parse(p)

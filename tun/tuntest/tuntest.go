@@ -90,8 +90,28 @@ func (n *Namespace) Run(name string, args ...string) string {
 	return string(out)
 }
 
+// Await waits until something is so, and ends the test if it never is.
+func Await(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// AwaitAddress waits until packets to an address of the namespace are taken in: the kernel has a new one of IPv6 at
+// once, but makes the route that leads packets to it somewhat later.
+func (n *Namespace) AwaitAddress(address string) {
+	n.t.Helper()
+	Await(n.t, "packets to "+address+" are taken in", func() bool {
+		out, err := n.Command("ip", "route", "get", address).CombinedOutput()
+		return err == nil && strings.HasPrefix(string(out), "local ")
+	})
+}
+
 // Connect makes a pair of virtual Ethernet interfaces between two namespaces, each with a name and an address such as
-// 10.1.0.1/24.
+// 10.1.0.1/24, and waits until both are up.
 func Connect(a, b *Namespace, nameA, addrA, nameB, addrB string) {
 	a.t.Helper()
 	Command(a.t, "ip", "link", "add", nameA, "netns", a.Name, "type", "veth", "peer", "name", nameB, "netns", b.Name)
@@ -99,6 +119,9 @@ func Connect(a, b *Namespace, nameA, addrA, nameB, addrB string) {
 	b.IP("addr", "add", addrB, "dev", nameB)
 	a.IP("link", "set", nameA, "up")
 	b.IP("link", "set", nameB, "up")
+	for name, n := range map[string]*Namespace{nameA: a, nameB: b} {
+		Await(a.t, name+" is up", func() bool { return strings.Contains(n.IP("link", "show", name), "state UP") })
+	}
 }
 
 // Command runs a program and returns what it prints.
