@@ -179,27 +179,40 @@ func newEngines(tb testing.TB) (client, server bio.Engine) {
 // shake moves datagrams until both ends are open.
 func shake(tb testing.TB, client, server bio.Engine) {
 	tb.Helper()
-	timeout := time.After(20 * time.Second)
-	for client.State().Phase != bio.PhaseOpen || server.State().Phase != bio.PhaseOpen {
-		moveAll(tb, client, server)
-		moveAll(tb, server, client)
+	timeout := time.NewTimer(20 * time.Second)
+	defer timeout.Stop()
+	room := make([]byte, 0, 2048)
+	for open := 0; ; {
+		open += moveAll(tb, client, server, room) + moveAll(tb, server, client, room)
+		if open == 2 {
+			return
+		}
 		select {
 		case <-client.(bio.Notifier).Ready():
 		case <-server.(bio.Notifier).Ready():
-		case <-timeout:
+		case <-timeout.C:
 			tb.Fatalf("the handshake does not end: %v, %v", client.State().Phase, server.State().Phase)
 		}
 	}
 }
 
-func moveAll(tb testing.TB, from, to bio.Engine) {
-	for more := true; more; {
-		var d []byte
-		if d, more = from.Flush(nil, 0); len(d) > 0 {
-			_, _, err := to.Open(nil, d)
-			check(tb, err)
+// moveAll moves what one end has to say to the other, and returns how many ends have said that they are open now.
+func moveAll(tb testing.TB, from, to bio.Engine, room []byte) (opened int) {
+	look := func(st bio.Status, err error) {
+		check(tb, err)
+		if st.Events.Has(bio.EventHandshakeDone) {
+			opened++
 		}
 	}
+	look(from.Tick(time.Time{}))
+	for more := true; more; {
+		var d []byte
+		if d, more = from.Flush(room, 0); len(d) > 0 {
+			_, st, err := to.Open(nil, d)
+			look(st, err)
+		}
+	}
+	return opened
 }
 
 // pions returns two connections of pion's that have shaken hands over conns.

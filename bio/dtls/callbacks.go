@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -32,24 +33,26 @@ func (h *handshake) verifyPeer(raw [][]byte, chains [][]*x509.Certificate) error
 }
 
 func (h *handshake) verifyConnection(state *pion.State) error {
-	cs, err := describe(uint16(state.CipherSuiteID), state.NegotiatedProtocol, state.PeerCertificates)
+	cs, err := h.describe(uint16(state.CipherSuiteID), state.NegotiatedProtocol, state.PeerCertificates)
 	if err != nil {
 		return err
 	}
-	h.complete(&cs)
 	return h.tls.VerifyConnection(cs)
 }
 
-// complete adds what callbacks have learned.
-func (h *handshake) complete(cs *tls.ConnectionState) {
-	cs.ServerName = h.serverName
+// describe returns a ConnectionState with what pion says of a connection and what callbacks have learned.
+func (h *handshake) describe(suite uint16, alpn string, certs [][]byte) (cs tls.ConnectionState, err error) {
+	cs = tls.ConnectionState{
+		Version: VersionDTLS12, CipherSuite: suite, NegotiatedProtocol: alpn, ServerName: h.serverName,
+	}
 	if h.role == frame.Client {
 		cs.ServerName = h.tls.ServerName
 	}
-	if len(cs.PeerCertificates) > 0 && len(h.chains) > 0 && h.chains[0][0].Equal(cs.PeerCertificates[0]) {
+	if len(certs) > 0 && len(h.chains) > 0 && bytes.Equal(h.chains[0][0].Raw, certs[0]) {
 		cs.VerifiedChains = h.chains
-		cs.PeerCertificates[0] = h.chains[0][0] // one copy is enough
 	}
+	cs.PeerCertificates, err = parseCertificates(certs, cs.VerifiedChains)
+	return cs, err
 }
 
 // getCertificate notes the name that the client asks for. nil lets pion choose among Certificates.

@@ -55,7 +55,11 @@ type Options struct {
 	SendCID bool
 
 	// Sessions lets a server resume sessions; nil: it does not. A client keeps its sessions in
-	// tls.Config.ClientSessionCache. A resumed handshake makes no new key agreement, and no connection IDs.
+	// tls.Config.ClientSessionCache.
+	//
+	// A resumed handshake makes no new key agreement and no connection IDs: pion cannot put one into the Finished
+	// message that ends it, and RFC 9146 demands it there. So where peers shall be able to move, do not resume.
+	// https://www.rfc-editor.org/rfc/rfc9146#section-3
 	Sessions SessionStore
 
 	// SkipCookie lets a server answer a first ClientHello without HelloVerifyRequest, which saves a round trip, and
@@ -183,7 +187,8 @@ var notHonoured = []string{
 
 // conflicts returns which settings exclude each other.
 func (s *settings) conflicts() error {
-	if s.PSK != nil && s.tls.ClientAuth >= tls.RequireAnyClientCert {
+	must := s.tls.ClientAuth == tls.RequireAnyClientCert || s.tls.ClientAuth == tls.RequireAndVerifyClientCert
+	if s.PSK != nil && must {
 		return fmt.Errorf("dtls: Config.TLS.ClientAuth is %v, but a client with a PSK needs no certificate: choose one",
 			s.tls.ClientAuth)
 	}

@@ -61,6 +61,9 @@ func TestRefusedConfig(t *testing.T) {
 		{"a key that gets round client certificates", "ClientAuth", 1, func(c *bio.Config, o *Options) {
 			o.PSK, c.TLS.ClientAuth = key, tls.RequireAndVerifyClientCert
 		}},
+		{"a key that gets round any client certificate", "ClientAuth", 1, func(c *bio.Config, o *Options) {
+			o.PSK, c.TLS.ClientAuth = key, tls.RequireAnyClientCert
+		}},
 		{"a client that knows no name", "ServerName", 0, func(c *bio.Config, o *Options) { c.TLS.ServerName = "" }},
 		{"a server without credentials", "Certificates", 1, func(c *bio.Config, o *Options) {}},
 	}

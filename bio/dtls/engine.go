@@ -88,7 +88,8 @@ func (e *Engine) Front() int {
 	return e.tx.front()
 }
 
-// State implements bio.Engine. State.TLS has no exporter: use ExportKeyingMaterial of the Engine.
+// State implements bio.Engine. State.TLS has no exporter: use ExportKeyingMaterial of the Engine. The peer's certificates
+// in it are parsed anew now and then: keep what a call has returned rather than ask for every message.
 func (e *Engine) State() bio.State {
 	s := bio.State{
 		Phase:       bio.Phase(e.phase.Load()),
@@ -96,7 +97,7 @@ func (e *Engine) State() bio.State {
 		WriteClosed: e.writeClosed.Load(),
 	}
 	if est := e.done.Load(); est != nil {
-		s.TLS = est.state
+		s.TLS = est.connectionState()
 	}
 	return s
 }

@@ -81,6 +81,17 @@ func FuzzState(f *testing.F) {
 		f.Fatalf("%+v, %v", x, err)
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
+		var fresh exported
+		d, freshErr := new(stateDecoder), gob.NewDecoder(bytes.NewReader(p)).Decode(&fresh)
+		for range 3 { // whoever has decoded before decodes alike
+			var again exported
+			if err := d.decode(p, &again); (err == nil) != (freshErr == nil) || !reflect.DeepEqual(again, fresh) {
+				t.Fatalf("%+v, %v, want %+v, %v", again, err, fresh, freshErr)
+			}
+			if freshErr != nil {
+				break
+			}
+		}
 		x, err := decodeState(p)
 		if (x == nil) == (err == nil) {
 			t.Fatalf("%+v, %v", x, err)

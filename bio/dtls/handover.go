@@ -1,12 +1,11 @@
 package dtls
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/gob"
 	"fmt"
+	"sync"
+	"weak"
 
 	"github.com/encase-tls/encase/frame"
 	pion "github.com/pion/dtls/v3"
@@ -25,64 +24,6 @@ import (
 // What pion received does not matter: it never passes data on, and all protected records were kept and are opened by
 // our record layer, whose replay window begins empty.
 
-// exported is what pion puts into the encoding of its State, by the names that gob sees. What is missing in a later
-// version of pion would be zero here, and does not pass check.
-type exported struct {
-	HandshakeComplete                     bool
-	LocalEpoch, RemoteEpoch               uint16
-	LocalRandom, RemoteRandom             [32]byte
-	CipherSuiteID                         uint16
-	MasterSecret                          []byte
-	SequenceNumber                        uint64
-	PeerCertificates                      [][]byte
-	IdentityHint                          []byte
-	LocalConnectionID, RemoteConnectionID []byte
-	IsClient                              bool
-	NegotiatedProtocol                    string
-}
-
-// decodeState reads an encoded State and checks what must be true of every established connection.
-func decodeState(data []byte) (*exported, error) {
-	x := &exported{}
-	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(x); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrHandOver, err)
-	}
-	if why := x.flaw(); why != "" {
-		return nil, fmt.Errorf("%w: %s", ErrHandOver, why)
-	}
-	return x, nil
-}
-
-// flaw returns what is wrong with an exported state.
-func (x *exported) flaw() string {
-	switch {
-	case !x.HandshakeComplete:
-		return "the handshake is not complete"
-	case x.LocalEpoch != 1 || x.RemoteEpoch != 1:
-		return fmt.Sprintf("epochs %d and %d, want 1", x.LocalEpoch, x.RemoteEpoch)
-	case len(x.MasterSecret) != len(secrets{}.master) || allZero(x.MasterSecret):
-		return fmt.Sprintf("a master secret of %d bytes", len(x.MasterSecret))
-	case allZero(x.LocalRandom[:]) || allZero(x.RemoteRandom[:]):
-		return "a random is missing"
-	case suiteByID(x.CipherSuiteID) == nil:
-		return fmt.Sprintf("cipher suite %#04x", x.CipherSuiteID)
-	case x.SequenceNumber == 0 || x.SequenceNumber > maxSeq:
-		return fmt.Sprintf("sequence number %d: Finished had one", x.SequenceNumber)
-	case len(x.LocalConnectionID) > maxCIDLen || len(x.RemoteConnectionID) > maxCIDLen:
-		return "a connection ID that is too long"
-	}
-	return ""
-}
-
-func allZero(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // secrets returns the secrets of the connection.
 func (x *exported) secrets() *secrets {
 	s := &secrets{suite: suiteByID(x.CipherSuiteID), client: x.LocalRandom, server: x.RemoteRandom}
@@ -98,9 +39,29 @@ type estate struct {
 	secrets  *secrets
 	tx       *sender
 	rx       *receiver
-	last     [][]byte // datagrams to repeat when the peer repeats its Finished; nil if the peer had the last word
-	identity []byte   // of a PSK: the client's for a server, the server's hint for a client
-	state    tls.ConnectionState
+	last     [][]byte            // datagrams to repeat when the peer repeats its Finished; nil if the peer had the last word
+	identity []byte              // of a PSK: the client's for a server, the server's hint for a client
+	state    tls.ConnectionState // without certificates
+	papers   papers
+
+	mu     sync.Mutex
+	parsed weak.Pointer[tls.ConnectionState] // with certificates, as long as anybody may ask again soon
+}
+
+// connectionState returns what the handshake agreed on.
+func (est *estate) connectionState() tls.ConnectionState {
+	if len(est.papers.sent) == 0 {
+		return est.state
+	}
+	est.mu.Lock()
+	defer est.mu.Unlock()
+	if cs := est.parsed.Value(); cs != nil {
+		return *cs
+	}
+	cs := est.state
+	est.papers.describe(&cs)
+	est.parsed = weak.Make(&cs)
+	return cs
 }
 
 // export takes the connection away from pion, which has completed its handshake and is mute. sent is what it has said.
@@ -135,7 +96,7 @@ func (h *handshake) export(sent *trace) (*estate, error) {
 	if err := est.protect(x, h, sent); err != nil {
 		return nil, err
 	}
-	est.state, err = h.connectionState(x, !sent.full)
+	est.state, est.papers, err = h.agreed(x, !sent.full)
 	return est, err
 }
 
@@ -171,26 +132,14 @@ func (est *estate) protect(x *exported, h *handshake, sent *trace) error {
 	return nil
 }
 
-// connectionState returns what the handshake agreed on.
-func (h *handshake) connectionState(x *exported, resumed bool) (tls.ConnectionState, error) {
-	cs, err := describe(x.CipherSuiteID, x.NegotiatedProtocol, x.PeerCertificates)
+// agreed returns what the handshake agreed on.
+func (h *handshake) agreed(x *exported, resumed bool) (tls.ConnectionState, papers, error) {
+	cs, err := h.describe(x.CipherSuiteID, x.NegotiatedProtocol, x.PeerCertificates)
 	if err != nil {
-		return cs, err
+		return cs, papers{}, err
 	}
+	p := filed(x.PeerCertificates, cs.VerifiedChains)
 	cs.HandshakeComplete, cs.DidResume = true, resumed
-	h.complete(&cs)
-	return cs, nil
-}
-
-// describe returns a ConnectionState with what pion says of a connection.
-func describe(suite uint16, alpn string, certificates [][]byte) (tls.ConnectionState, error) {
-	cs := tls.ConnectionState{Version: VersionDTLS12, CipherSuite: suite, NegotiatedProtocol: alpn}
-	for _, der := range certificates {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return cs, fmt.Errorf("dtls: the peer's certificate: %w", err)
-		}
-		cs.PeerCertificates = append(cs.PeerCertificates, c)
-	}
-	return cs, nil
+	cs.PeerCertificates, cs.VerifiedChains = nil, nil
+	return cs, p, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/frame"
@@ -55,15 +56,15 @@ func newHandshake(s *settings, role frame.Role, mem *memConn, stored func()) (*h
 
 // run makes the handshake and ends pion. The result is the estate or what went wrong.
 func (h *handshake) run() (*estate, error) {
-	ctx, stop := context.WithTimeoutCause(h.ctx, h.HandshakeTimeout, errTimeout)
-	defer stop()
-	err := h.conn.HandshakeContext(ctx)
+	timer := time.AfterFunc(h.HandshakeTimeout, func() { h.cancel(errTimeout) })
+	defer timer.Stop()
+	err := h.conn.HandshakeContext(h.ctx)
 	sent := h.mem.mute()
 	var est *estate
 	if err == nil {
 		est, err = h.export(&sent)
 	} else {
-		err = h.blame(err, &sent, context.Cause(ctx))
+		err = h.blame(err, &sent, context.Cause(h.ctx))
 	}
 	h.conn.Close() // what it returns says how the memConn ended, which is known
 	if est != nil {

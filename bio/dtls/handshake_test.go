@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +95,75 @@ func TestClientCertificate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeyOrCertificate has a server that takes a key, a certificate that it verifies, or neither, as each client likes.
+func TestKeyOrCertificate(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		client func(s *setup, a *authority)
+		key    bool
+		certs  int
+	}{
+		{"key", func(s *setup, _ *authority) {
+			s.client, s.clientOpts = pskSetup().client, pskSetup().clientOpts
+		}, true, 0},
+		{"certificate", func(s *setup, a *authority) {
+			s.client.TLS.Certificates = []tls.Certificate{a.issue(t, ecKey, "client.example")}
+		}, false, 1},
+		{"neither", func(*setup, *authority) {}, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := certSetup(t, ecKey), newAuthority(t)
+				s.server.TLS.ClientAuth, s.server.TLS.ClientCAs = tls.VerifyClientCertIfGiven, a.pool
+				s.serverOpts = pskSetup().serverOpts
+				test.client(s, a)
+				s.run(t, func(l *link) {
+					if got := l.server.PSKIdentity() != nil; got != test.key {
+						t.Errorf("the client has authenticated with a key: %v", got)
+					}
+					cs := l.server.State().TLS
+					if len(cs.PeerCertificates) != test.certs || len(cs.VerifiedChains) != test.certs {
+						t.Errorf("%d certificates in %d chains", len(cs.PeerCertificates), len(cs.VerifiedChains))
+					}
+				})
+			})
+		})
+	}
+}
+
+// TestKeptCertificates: what a connection keeps of its peer's certificates says the same whenever it is asked for.
+func TestKeptCertificates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := certSetup(t, ecKey), newAuthority(t)
+		below := a.subordinate(t)
+		cert := below.issue(t, ecKey, "client.example")
+		cert.Certificate = append(cert.Certificate, below.cert.Raw)
+		s.client.TLS.Certificates = []tls.Certificate{cert}
+		s.server.TLS.ClientAuth, s.server.TLS.ClientCAs = tls.RequireAndVerifyClientCert, a.pool
+		var shown tls.ConnectionState
+		s.server.TLS.VerifyConnection = func(cs tls.ConnectionState) error {
+			shown = cs
+			return nil
+		}
+		s.run(t, func(l *link) {
+			for range 3 {
+				runtime.GC() // it may forget what it has parsed, and nothing else
+				got := l.server.State().TLS
+				if !slices.EqualFunc(got.PeerCertificates, shown.PeerCertificates, (*x509.Certificate).Equal) {
+					t.Errorf("the certificates are %v", got.PeerCertificates)
+				}
+				if len(got.VerifiedChains) != 1 || len(got.VerifiedChains[0]) != 3 ||
+					!slices.EqualFunc(got.VerifiedChains[0], shown.VerifiedChains[0], (*x509.Certificate).Equal) {
+					t.Errorf("the verified chains are %v", got.VerifiedChains)
+				}
+				if got.VerifiedChains[0][0] != got.PeerCertificates[0] || got.VerifiedChains[0][2] != a.cert {
+					t.Error("a certificate is there twice")
+				}
+			}
+		})
+	})
 }
 
 // TestRefusals has one end refuse the other during the handshake: both must learn why.

@@ -64,14 +64,30 @@ type authority struct {
 
 func newAuthority(t testing.TB) *authority {
 	a := &authority{key: ecKey.newKey(t), pool: x509.NewCertPool()}
-	template := certTemplate("test authority")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template := authorityTemplate("test authority")
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	check(t, err)
 	a.cert, err = x509.ParseCertificate(der)
 	check(t, err)
 	a.pool.AddCert(a.cert)
 	return a
+}
+
+// subordinate returns an authority that a answers for, without a pool.
+func (a *authority) subordinate(t testing.TB) *authority {
+	below := &authority{key: ecKey.newKey(t)}
+	template := authorityTemplate("subordinate authority")
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, below.key.Public(), a.key)
+	check(t, err)
+	below.cert, err = x509.ParseCertificate(der)
+	check(t, err)
+	return below
+}
+
+func authorityTemplate(name string) *x509.Certificate {
+	template := certTemplate(name)
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	return template
 }
 
 func certTemplate(name string) *x509.Certificate {

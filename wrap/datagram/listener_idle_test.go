@@ -19,7 +19,7 @@ func TestIdlePeers(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector has memory of its own")
 	}
-	const most, mostKnown = 6 << 10, 8 << 10 // the peer's certificate takes nearly half of that
+	const most = 6 << 10
 	few, many := 300, 2000
 	if soak() {
 		few, many = max(int(2000*soakShare()), few), max(int(10_000*soakShare()), many)
@@ -42,7 +42,7 @@ func TestIdlePeers(t *testing.T) {
 		}
 		client.TLS.Certificates = []tls.Certificate{shared.client}
 		server.TLS.ClientAuth, server.TLS.ClientCAs = tls.RequireAndVerifyClientCert, shared.ca.Pool()
-		idlePeers(t, client, server, few, mostKnown)
+		idlePeers(t, client, server, few, most)
 	})
 }
 
