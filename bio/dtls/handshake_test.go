@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/frame"
 	pion "github.com/pion/dtls/v3"
 )
 
@@ -414,6 +416,27 @@ func TestFatalAlertForgetsSession(t *testing.T) {
 				t.Errorf("the client says: %v", err)
 			}
 		})
+		s.run(t, func(l *link) {
+			if l.client.State().TLS.DidResume {
+				t.Error("resumed")
+			}
+		})
+	})
+}
+
+// TestTimeoutForgetsSession: a server that did not answer a client that wanted to resume is asked for a full handshake.
+func TestTimeoutForgetsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := certSetup(t, ecKey)
+		s.client.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		s.serverOpts.Sessions = NewSessionStore(2, time.Hour)
+		s.clientOpts.HandshakeTimeout = 20 * time.Second
+		s.run(t, func(*link) {})
+		deaf := s.dial(t, &network{fate: func(from frame.Role, n int) bool { return from == frame.Client || n == 0 }})
+		if err := deaf.client.fails(t); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the client says: %v", err)
+		}
+		deaf.close()
 		s.run(t, func(l *link) {
 			if l.client.State().TLS.DidResume {
 				t.Error("resumed")

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"errors"
 	"time"
 
 	"github.com/encase-tls/encase/bio"
@@ -43,6 +44,9 @@ func (e *Engine) takeOver(est *estate, err error) {
 	e.shake, e.mem = nil, nil
 	if err != nil {
 		e.screen.early = nil
+		if errors.Is(err, errTimeout) {
+			e.forget() // or a peer that cannot go on with what pion resumes would never be reached again
+		}
 		e.fail(err)
 		return
 	}
