@@ -16,10 +16,9 @@ type MessageConn interface {
 	// WriteBatch sends messages and returns how many it took. One that is too long for the path is refused with a
 	// *bio.TooLongError.
 	WriteBatch(messages [][]byte) (n int, err error)
-	// ReadBatch waits for a message and returns as many as are there and have room in messages, whose lengths it sets.
-	ReadBatch(messages [][]byte) (n int, err error)
-	// WaitRead waits until ReadBatch need not wait.
-	WaitRead() error
+	// Serve hands to handle the messages that come, several at once if they came so, until the connection or handle fails,
+	// and returns that error. They may be changed, and are valid during the call; calls do not overlap.
+	Serve(handle func(messages [][]byte) error) error
 	// MTU returns how long a message may be, in bytes.
 	MTU() int
 	// Probe sends a message although it is longer than MTU. What cannot leave is refused with a *bio.TooLongError.
@@ -170,32 +169,20 @@ func (d *Datagrams) flush(s *sheet) error {
 
 // Receive writes what the connection brings to the device until the connection ends, and returns its error; io.EOF is
 // an end in order.
-func (d *Datagrams) Receive() error {
-	for {
-		if err := d.conn.WaitRead(); err != nil { // a peer that has nothing to say costs no buffer
-			return err
-		}
-		if err := d.receiveBatch(); err != nil {
-			return err
-		}
-	}
-}
+func (d *Datagrams) Receive() error { return d.conn.Serve(d.receive) }
 
-func (d *Datagrams) receiveBatch() error {
-	in := inlets.Get().(*inlet)
-	defer inlets.Put(in)
-	in.join.NoTCP, in.join.NoUDP = !d.cfg.Joined.TCP, !d.cfg.Joined.UDP
-	for i := range in.messages {
-		in.messages[i] = in.room[i*longest : i*longest : (i+1)*longest]
-	}
-	n, err := d.conn.ReadBatch(in.messages[:])
+// receive handles messages that have come together.
+func (d *Datagrams) receive(messages [][]byte) error {
+	join := joins.Get().(*packet.Coalescer)
+	defer joins.Put(join)
+	join.NoTCP, join.NoUDP = !d.cfg.Joined.TCP, !d.cfg.Joined.UDP
 	var taken error
-	for _, m := range in.messages[:n] {
-		if taken = d.take(m, &in.join); taken != nil {
+	for _, m := range messages {
+		if taken = d.take(m, join); taken != nil {
 			break
 		}
 	}
-	return cmp.Or(d.delivered(d.to.writeAll(&in.join)), taken, err)
+	return cmp.Or(d.delivered(d.to.writeAll(join)), taken)
 }
 
 // take handles a message of the peer.

@@ -47,10 +47,6 @@ type Config struct {
 	Refused func(length int)
 }
 
-func (c *Config) coalescer() packet.Coalescer {
-	return packet.Coalescer{NoTCP: !c.Joined.TCP, NoUDP: !c.Joined.UDP}
-}
-
 // Stats counts what a link has moved. Packets that stand for many count once.
 type Stats struct {
 	Sent, SentBytes         uint64

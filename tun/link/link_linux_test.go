@@ -49,7 +49,7 @@ func newEnd(t testing.TB, address string, conn net.Conn, o *device.Offloads, cha
 	}
 	e.ns.IP("addr", "add", address+".1/24", "dev", e.d.Name())
 	e.ns.IP("link", "set", e.d.Name(), "up", "mtu", "1400", "txqueuelen", "1000")
-	cfg := Config{MTU: tunnelMTU, Whole: device.Offloads{TCP: true, ECN: true, UDP: true}}
+	cfg := Config{MTU: tunnelMTU, Whole: device.Offloads{TCP: true, ECN: true, UDP: true}, Joined: e.d.Offloads()}
 	cfg.Control = func(wire.Type, []byte) error { e.heard.Add(1); return nil }
 	if change != nil {
 		change(&cfg)

@@ -12,21 +12,20 @@ import (
 
 // Buffers belong to a connection while it moves something, and to nobody while it waits.
 var (
-	sendBuffers    = sync.Pool{New: func() any { b := make([]byte, 0, gathered+unitHead+smallUnit); return &b }}
-	receiveBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
-	sheets         = sync.Pool{New: func() any { return newSheet() }}
-	inlets         = sync.Pool{New: func() any { return new(inlet) }}
+	sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, gathered+unitHead+smallUnit); return &b }}
+	intakes     = sync.Pool{New: func() any { return new(intake) }}
+	sheets      = sync.Pool{New: func() any { return newSheet() }}
+	joins       = sync.Pool{New: func() any { return new(packet.Coalescer) }}
 )
 
 // much is how many bytes a Read of a stream brings from which it is worth while to keep its buffer for the next: a peer
 // that sends in bulk brings records of 16 KiB.
 const much = 4 << 10
 
-// An inlet is what a batch of messages is received into, and joined.
-type inlet struct {
-	room     [batch * longest]byte
-	messages [batch][]byte
-	join     packet.Coalescer
+// An intake is what a stream is read into, and where packets are joined.
+type intake struct {
+	buf  [readBuffer]byte
+	join packet.Coalescer
 }
 
 // A Budget bounds what many Queues hold together. Each may have as much as is left for all: so one that fills up gets

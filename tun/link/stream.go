@@ -15,12 +15,12 @@ type Stream struct {
 	receiver
 	conn  io.ReadWriter
 	queue *Queue
-	join  packet.Coalescer // of what comes
+	join  *packet.Coalescer // of what comes
 }
 
 // NewStream returns a link between conn and a device: what is put into q is sent, what comes is written to w.
 func NewStream(conn io.ReadWriter, q *Queue, w *Writer, cfg Config) *Stream {
-	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q, join: cfg.coalescer()}
+	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q}
 }
 
 // Stats returns a snapshot. It may be called at any time.
@@ -156,9 +156,11 @@ func (s *Stream) Receive() error {
 
 // receiveMuch is Receive while there is much to read; begin has been read. It ends between two frames when little comes.
 func (s *Stream) receiveMuch(begin []byte) error {
-	lent := receiveBuffers.Get().(*[readBuffer]byte)
-	defer receiveBuffers.Put(lent)
-	buf := lent[:]
+	in := intakes.Get().(*intake)
+	defer intakes.Put(in)
+	buf := in.buf[:]
+	s.join = &in.join
+	s.join.NoTCP, s.join.NoUDP = !s.cfg.Joined.TCP, !s.cfg.Joined.UDP
 	start, end := unitHead, unitHead+copy(buf[unitHead:], begin)
 	for {
 		n, err := s.conn.Read(buf[end:])
@@ -232,6 +234,6 @@ func (s *Stream) deliver(buf []byte, at int, g packet.GSO) error {
 	return s.delivered(s.to.write(buf, at, &h, g))
 }
 
-func (s *Stream) flush() error { return s.delivered(s.to.writeAll(&s.join)) }
+func (s *Stream) flush() error { return s.delivered(s.to.writeAll(s.join)) }
 
 func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }

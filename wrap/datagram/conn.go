@@ -38,7 +38,8 @@ type Conn struct {
 	open   atomic.Bool           // it is done, and well
 	closed atomic.Bool
 
-	opening sync.Mutex  // one deliver at a time
+	opening sync.Mutex // one deliver at a time; guards served
+	served  func(messages [][]byte) error
 	writing sync.Mutex  // seals, frames and sends
 	waiting atomic.Bool // something waits for whoever holds writing
 

@@ -33,6 +33,7 @@ func (c *Conn) deliver(data []byte, segment int, from endpoint) {
 		var err error
 		s.list, st, err = c.batch.OpenBatch(s.list[:0], data, segment)
 		c.opened(s, st, err, from)
+		c.serve(s)
 		return
 	}
 	for len(data) > 0 {
@@ -40,6 +41,7 @@ func (c *Conn) deliver(data []byte, segment int, from endpoint) {
 		c.unframe(s, data[:n:n], from)
 		data = data[n:]
 	}
+	c.serve(s)
 }
 
 // early delivers what came before the handshake was done.
@@ -49,6 +51,7 @@ func (c *Conn) early() {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	c.openRecords(s, nil, endpoint{})
+	c.serve(s)
 }
 
 // failed reports whether nothing that comes can mean anything. After the peer's close_notify something may: it may have
@@ -151,7 +154,7 @@ func (c *Conn) opened(s *scratch, st bio.Status, err error, from endpoint) {
 		c.heardFrom(from) // before a Handler answers
 	}
 	if len(s.list) > 0 {
-		c.take(s.list)
+		c.take(s)
 	}
 	if len(s.list) > 0 || st.Events != 0 {
 		c.note(heard)
@@ -163,9 +166,9 @@ func (c *Conn) opened(s *scratch, st bio.Status, err error, from endpoint) {
 }
 
 // take hands messages to whoever wants them.
-func (c *Conn) take(messages [][]byte) {
+func (c *Conn) take(s *scratch) {
 	var count, size int
-	for _, m := range messages {
+	for _, m := range s.list {
 		if len(m) > 0 {
 			count++
 			size += len(m)
@@ -173,13 +176,20 @@ func (c *Conn) take(messages [][]byte) {
 	}
 	c.stats.messagesIn.Add(uint64(count))
 	c.stats.plainIn.Add(uint64(size))
-	if empty := len(messages) - count; empty > 0 {
+	if empty := len(s.list) - count; empty > 0 {
 		c.stats.empty.Add(uint64(empty))
 	}
-	if c.cfg.Handler == nil {
-		c.keep(messages)
-		return
+	switch {
+	case c.cfg.Handler != nil:
+		c.handle(s.list)
+	case c.served != nil:
+		c.gatherServed(s)
+	default:
+		c.keep(s.list)
 	}
+}
+
+func (c *Conn) handle(messages [][]byte) {
 	for _, m := range messages {
 		if len(m) > 0 && !c.closed.Load() {
 			c.cfg.Handler(c, m)

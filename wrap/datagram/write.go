@@ -17,6 +17,7 @@ type scratch struct {
 	frames  []*frame.Buf
 	packets []udp.Packet
 	list    [][]byte
+	serve   [][]byte // messages for Serve
 	view    frame.Buf
 	plain   []byte
 }
@@ -27,7 +28,9 @@ func (s *scratch) release() {
 	clear(s.frames)
 	clear(s.packets)
 	clear(s.list)
-	s.frames, s.packets, s.list, s.view = s.frames[:0], s.packets[:0], s.list[:0], frame.Buf{}
+	clear(s.serve)
+	s.frames, s.packets, s.list, s.serve = s.frames[:0], s.packets[:0], s.list[:0], s.serve[:0]
+	s.view = frame.Buf{}
 	scratches.Put(s)
 }
 
