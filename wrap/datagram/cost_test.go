@@ -88,6 +88,37 @@ func TestIdleMemory(t *testing.T) {
 	}
 }
 
+// TestIdleDialed: a dialled Conn that waits has no room to receive into; what its socket does can be seen.
+func TestIdleDialed(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has memory of its own")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux gives back what was lent while it waits")
+	}
+	const count, most = 100, 24 << 10 // half of which is the stack of the goroutine that receives
+	client, server := configs(t, "")
+	server.Handler = echo
+	l := listen(t, server, ListenOptions{})
+	mustEcho(t, dial(t, l, client), "what is made once")
+	before := settled()
+	conns := make([]*Conn, count)
+	for i := range conns {
+		conns[i] = dial(t, l, client)
+		mustEcho(t, conns[i], "hello")
+	}
+	each := int(settled().memory-before.memory) / count
+	t.Logf("%d bytes for both ends of a connection", each)
+	if each > most {
+		t.Errorf("%d bytes for both ends of a connection that waits, want at most %d", each, most)
+	}
+	for _, c := range conns {
+		if s := c.Stats().Socket; s.DatagramsIn < 2 || s.DatagramsOut < 3 || s.BytesOut == 0 {
+			t.Fatalf("its socket has counted %+v", s)
+		}
+	}
+}
+
 // idleServer returns the server's end of a connection that has moved a message.
 func idleServer(t *testing.T, client, server *Config) *Conn {
 	t.Helper()

@@ -91,11 +91,12 @@ func (o *dialed) end(*Conn) error { return o.sock.Close() }
 // receive gives c what comes, until the socket is closed. Other errors are what ICMP says, which anybody may have sent.
 func (o *dialed) receive(c *Conn) {
 	const pause = 10 * time.Millisecond // or an error that stays would take all the time there is
-	packets := []udp.Packet{{Data: make([]byte, udp.MaxRead)}}
+	packets, r := make([]udp.Packet, 1), new(room)
 	for {
-		n, err := o.sock.ReadBatch(packets)
-		for i := range packets[:n] {
-			c.deliver(packets[i].Data, packets[i].Segment, endpoint{})
+		n, err := o.sock.ReadBatchLent(packets, r)
+		if n > 0 {
+			c.deliver(packets[0].Data, packets[0].Segment, endpoint{})
+			r.Return(packets)
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -104,6 +105,19 @@ func (o *dialed) receive(c *Conn) {
 			time.Sleep(pause)
 		}
 	}
+}
+
+// A room is where a dialed receives, while there is something to receive.
+type room struct{ buf *frame.Buf }
+
+func (r *room) Lend(packets []udp.Packet) {
+	r.buf = frame.Get(0, udp.MaxRead)
+	packets[0].Data = r.buf.Tail()
+}
+
+func (r *room) Return(packets []udp.Packet) {
+	r.buf.Release()
+	r.buf, packets[0].Data = nil, nil
 }
 
 var _ gatherer = (*socketOutput)(nil)

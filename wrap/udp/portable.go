@@ -54,9 +54,20 @@ func (p *peer) check(addr netip.AddrPort) error {
 func (m *portable) pathMTU(netip.AddrPort) (int, error) { return 0, errUnknownMTU }
 func (m *portable) offloads() (gso, gro bool)           { return false, false }
 
-func (m *portable) read(ps []Packet) (int, error) {
+func (m *portable) read(ps []Packet, l Lender) (n int, err error) {
 	m.reading.Lock()
 	defer m.reading.Unlock()
+	if l == nil {
+		return m.readSome(ps)
+	}
+	l.Lend(ps)
+	if n, err = m.readSome(ps); n == 0 {
+		l.Return(ps)
+	}
+	return n, err
+}
+
+func (m *portable) readSome(ps []Packet) (int, error) {
 	for p := &ps[0]; ; {
 		n, from, cut, err := m.readOne(p.Data[:cap(p.Data)])
 		m.stats.syscallsIn.Add(1)

@@ -28,7 +28,9 @@ type receiver struct {
 	iovs     []unix.Iovec
 	names    []sockaddr
 	extras   []ancillary
-	asked    int // messages that the call has room for
+	ps       []Packet // of the call that is under way
+	lender   Lender   // likewise; nil: ps has room
+	lent     bool     // lender has lent it
 	n        int
 	errno    syscall.Errno
 	lastDrop uint32
@@ -55,55 +57,72 @@ func (r *receiver) init(k *kernel, fd int, o Offload) {
 	}
 }
 
-func (r *receiver) read(ps []Packet) (int, error) {
+func (r *receiver) read(ps []Packet, l Lender) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ps = ps[:min(len(ps), maxBatch)]
-	if r.joins == joinAsk {
-		r.decide(ps)
+	r.ps, r.lender = ps[:min(len(ps), maxBatch)], l
+	for n == 0 && err == nil {
+		if err = r.raw.Read(r.once); err == nil {
+			n, err = r.result()
+		}
 	}
-	for {
-		r.prepare(ps)
-		err := r.raw.Read(r.once)
-		r.forget()
-		switch {
-		case err != nil:
-			return 0, err
-		case r.errno == unix.EMSGSIZE: // ICMP: the path MTU is smaller; who sends too much will be told
-			continue
-		case unreachable(r.errno) && !r.peer.connected:
-			continue
-		case r.errno != 0:
-			r.stats.heard(r.errno)
-			return 0, r.errno
-		}
-		if n := r.deliver(ps); n > 0 {
-			return n, nil
-		}
+	if err != nil {
+		r.giveBack()
+	}
+	r.ps, r.lender, r.lent = nil, nil, false
+	return n, err
+}
+
+// result returns what the last system call has brought. 0, nil: nothing that anybody wants.
+func (r *receiver) result() (int, error) {
+	switch {
+	case r.errno == unix.EMSGSIZE: // ICMP: the path MTU is smaller; who sends too much will be told
+		return 0, nil
+	case unreachable(r.errno) && !r.peer.connected:
+		return 0, nil
+	case r.errno != 0:
+		r.stats.heard(r.errno)
+		return 0, r.errno
+	}
+	return r.deliver(r.ps), nil
+}
+
+// borrow sees to it that there is room in r.ps.
+func (r *receiver) borrow(fd uintptr) {
+	if r.lender != nil && !r.lent {
+		r.lent = true
+		r.lender.Lend(r.ps)
+	}
+	if r.joins == joinAsk {
+		r.decide(fd, r.ps)
+	}
+}
+
+func (r *receiver) giveBack() {
+	if r.lent {
+		r.lent = false
+		r.lender.Return(r.ps)
 	}
 }
 
 // decide switches GRO on if there is room in ps for all that it joins. It is never switched off again: the kernel would
 // hand out what it has joined already without saying so.
-func (r *receiver) decide(ps []Packet) {
+func (r *receiver) decide(fd uintptr, ps []Packet) {
 	r.joins = joinOff
 	for i := range ps {
 		if cap(ps[i].Data) < MaxRead {
 			return
 		}
 	}
-	r.raw.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil {
-			r.joins = joinOn
-		}
-	})
-	r.gro.Store(r.joins == joinOn)
+	if unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil {
+		r.joins = joinOn
+		r.gro.Store(true)
+	}
 }
 
 // prepare gives the kernel the room in ps.
 func (r *receiver) prepare(ps []Packet) {
 	r.grow(len(ps))
-	r.asked, r.n, r.errno = len(ps), 0, 0
 	for i := range ps {
 		room := ps[i].Data[:cap(ps[i].Data)]
 		r.iovs[i].Base = unsafe.SliceData(room)
@@ -130,18 +149,26 @@ func (r *receiver) grow(n int) {
 
 // forget lets go of the caller's memory.
 func (r *receiver) forget() {
-	for i := range r.iovs[:r.asked] {
+	for i := range r.iovs[:len(r.ps)] {
 		r.iovs[i].Base = nil
 	}
 }
 
 // try returns false to wait until there is something to read.
 func (r *receiver) try(fd uintptr) bool {
+	r.borrow(fd)
+	r.prepare(r.ps)
+	defer r.forget()
 	for {
-		r.n, r.errno = r.syscall(fd, r.headers[:r.asked])
+		r.n, r.errno = r.syscall(fd, r.headers[:len(r.ps)])
 		r.stats.syscallsIn.Add(1)
-		if r.errno != unix.EINTR {
-			return r.errno != unix.EAGAIN
+		switch r.errno {
+		case unix.EINTR:
+		case unix.EAGAIN:
+			r.giveBack()
+			return false
+		default:
+			return true
 		}
 	}
 }

@@ -86,8 +86,8 @@ func canCut(fd int, o *Options) bool {
 
 func (k *kernel) offloads() (gso, gro bool) { return k.gso.Load(), k.gro.Load() }
 
-func (k *kernel) read(ps []Packet) (int, error)  { return k.receiver.read(ps) }
-func (k *kernel) write(ps []Packet) (int, error) { return k.sender.write(ps) }
+func (k *kernel) read(ps []Packet, l Lender) (int, error) { return k.receiver.read(ps, l) }
+func (k *kernel) write(ps []Packet) (int, error)          { return k.sender.write(ps) }
 
 // setOptions sets what must be set before the socket is bound, or had better be.
 func setOptions(fd uintptr, o *Options, shared bool) error {

@@ -107,7 +107,8 @@ type Socket struct {
 
 // A mover moves batches. The system has the best one, over what it knows.
 type mover interface {
-	read(ps []Packet) (int, error)
+	// read gives back what l has lent, unless it returns packets; without l, ps has room.
+	read(ps []Packet, l Lender) (int, error)
 	write(ps []Packet) (int, error)
 	pathMTU(to netip.AddrPort) (int, error)
 	offloads() (gso, gro bool)
@@ -209,11 +210,27 @@ func checkNetwork(network string) error {
 //
 // err wraps net.ErrClosed after Close and os.ErrDeadlineExceeded after the read deadline. A connected socket also
 // reports ICMP errors, such as syscall.ECONNREFUSED: they end nothing, and may be forged. Others hear of none.
-func (s *Socket) ReadBatch(ps []Packet) (n int, err error) {
+func (s *Socket) ReadBatch(ps []Packet) (n int, err error) { return s.readBatch(ps, nil) }
+
+// A Lender has the memory that is received into. Lend and Return are called in turn, in the order of their names, by
+// who calls ReadBatchLent, and must not use the Socket.
+type Lender interface {
+	// Lend gives each Packet its Data, as ReadBatch wants it.
+	Lend(ps []Packet)
+	// Return takes back what was lent: there is nothing to receive into it, or an error.
+	Return(ps []Packet)
+}
+
+// ReadBatchLent is ReadBatch for who has no memory to spare while there is nothing to receive: on Linux it gives back
+// what l has lent before it waits, and borrows again when something has come. If it returns packets, the Data of all ps
+// is still lent; Return is then not called. Elsewhere it keeps what it has borrowed for as long as it waits.
+func (s *Socket) ReadBatchLent(ps []Packet, l Lender) (n int, err error) { return s.readBatch(ps, l) }
+
+func (s *Socket) readBatch(ps []Packet, l Lender) (n int, err error) {
 	if len(ps) == 0 {
 		return 0, nil
 	}
-	n, err = s.mover.read(ps)
+	n, err = s.mover.read(ps, l)
 	if n > 0 {
 		s.stats.batchesIn.Add(1)
 	}
