@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/encase-tls/encase/cmd/encase/confine"
 	"github.com/encase-tls/encase/tun"
 )
 
@@ -64,15 +65,16 @@ type LeaseEntry struct {
 // A State is a daemon and its tunnel.
 type State struct {
 	tun.Status
-	Version    string    `json:"version"`
-	PID        int       `json:"pid"`
-	Config     string    `json:"config"` // the file
-	Started    time.Time `json:"started"`
-	Now        time.Time `json:"now"`
-	CRLExpires time.Time `json:"crl_expires,omitzero"`
-	Expires    time.Time `json:"certificate_expires"`
-	DNS        string    `json:"dns,omitempty"` // how name servers were set
-	Pending    []string  `json:"needs_restart,omitempty"`
+	Version    string        `json:"version"`
+	PID        int           `json:"pid"`
+	Config     string        `json:"config"` // the file
+	Started    time.Time     `json:"started"`
+	Now        time.Time     `json:"now"`
+	CRLExpires time.Time     `json:"crl_expires,omitzero"`
+	Expires    time.Time     `json:"certificate_expires"`
+	DNS        string        `json:"dns,omitempty"` // how name servers were set
+	Pending    []string      `json:"needs_restart,omitempty"`
+	Confined   confine.State `json:"confined"`
 }
 
 const (

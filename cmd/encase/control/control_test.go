@@ -150,6 +150,7 @@ func TestWriteStatus(t *testing.T) {
 	}
 	const want = `encase0  server, up 1h30m, MTU 1400, offloads tcp
   waits for a restart: interface.mtu
+  confined: user 0, no capabilities, all files, all system calls
   the list of revoked certificates expires in 25h00m
 
 alice\x1b[2J  10.66.0.2/32  since 1m00s, MTU 1400 (configured)

@@ -73,6 +73,7 @@ func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) erro
 	if len(s.Pending) > 0 {
 		fmt.Fprintf(&b, "  %s %s\n", show.Paint(terminal.Yellow, "waits for a restart:"), strings.Join(s.Pending, ", "))
 	}
+	fmt.Fprintf(&b, "  confined: %s\n", s.Confined)
 	writeEnds(&b, show, s)
 	h.writeTotal(&b, show)
 	if len(s.Sessions) == 0 {

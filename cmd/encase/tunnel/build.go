@@ -80,17 +80,15 @@ func (d *daemon) newClient(cfg *config) (*tun.Client, error) {
 }
 
 // up is told that a client has its addresses. What fails here does not end the tunnel.
-func (d *daemon) up(name string, c wire.Config) error {
-	if err := d.names.set(c.DNS, c.Domains); err != nil {
+func (d *daemon) up(_ string, c wire.Config) error {
+	if err := d.steward.ask(stewardRequest{Do: doNames, Servers: c.DNS, Domains: c.Domains}); err != nil {
 		d.log.Error("name servers are not set", "error", err)
 	}
-	d.hook(d.config().postUp, name)
+	d.tell(doPostUp)
 	return nil
 }
 
-func (d *daemon) down(name string) {
-	d.hook(d.config().preDown, name)
-	if err := d.names.restore(); err != nil {
-		d.log.Error("name servers are not put back", "error", err)
-	}
+func (d *daemon) down(string) {
+	d.tell(doPreDown)
+	d.tell(doRestore)
 }

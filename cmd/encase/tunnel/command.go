@@ -36,6 +36,10 @@ func upCommand(version string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if os.Getenv(stewardEnv) != "" {
+				os.Unsetenv(stewardEnv)
+				return beSteward(os.Stdin, os.Stdout, c.ErrOrStderr())
+			}
 			return up(c, file, version)
 		},
 	}
@@ -92,13 +96,19 @@ func up(c *cobra.Command, file, version string) error {
 	if err := found.Complain(c.ErrOrStderr()); err != nil {
 		return err
 	}
-	if err := cfg.become(); err != nil {
+	steward, err := startSteward(cfg, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer steward.close()
+	if err := cfg.become(steward); err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	d := newDaemon(cfg, load, c.ErrOrStderr(), version)
+	d.steward = steward
 	for _, p := range found.Warnings() {
 		d.log.Warn("configuration", "at", p.Place.String(), "problem", p.Text)
 	}

@@ -35,12 +35,14 @@ type config struct {
 	endpoints []endpoint
 
 	logLevel   slog.Level
+	logFormat  string
 	perPeer    bool
 	controlAt  string
 	metricsAt  string
 	postUp     []string
 	preDown    []string
 	dnsProgram string
+	sandbox    string
 }
 
 // A push is what all clients are told.
@@ -162,6 +164,7 @@ func (c *config) readInterface() {
 		}
 	}
 	c.dnsProgram = get[string](d, "interface.dns")
+	c.sandbox = get[string](d, "interface.sandbox")
 	c.postUp, c.preDown = get[[]string](d, "interface.post_up"), get[[]string](d, "interface.pre_down")
 	if c.side == client && get[bool](d, "interface.kill_switch") && get[int](d, "interface.fwmark") == 0 {
 		d.wrong("interface.kill_switch", "needs a mark, so that encase's own packets get out; take interface.fwmark out")
@@ -304,6 +307,7 @@ func (c *config) warnOfDNS() {
 func (c *config) readObservability() {
 	d := c.doc
 	_ = c.logLevel.UnmarshalText([]byte(get[string](d, "observability.log_level"))) // choice allows only what it knows
+	c.logFormat = get[string](d, "observability.log_format")
 	c.perPeer = get[bool](d, "observability.per_peer_metrics")
 	c.metricsAt = get[string](d, "observability.metrics")
 	for _, key := range []string{"server.lease_file", "server.ban_file"} {

@@ -8,13 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/encase-tls/encase/cmd/encase/conf"
+	"github.com/encase-tls/encase/cmd/encase/confine"
 	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun"
 )
@@ -31,10 +31,11 @@ type daemon struct {
 	notify  notifier
 	pair    atomic.Pointer[tls.Certificate]
 	policy  policy
-	names   *nameServers // of a client
+	steward *steward // nil: nothing to do
 	tunnel  running
-	server  *tun.Server // nil: a client
-	metrics io.Closer   // nil: none
+	server  *tun.Server   // nil: a client
+	metrics io.Closer     // nil: none
+	needs   confine.Needs // once confined
 	stop    context.CancelCauseFunc
 	ending  sync.Once
 
@@ -61,11 +62,7 @@ var errDown = errors.New("taken down")
 func newDaemon(cfg *config, load func() (*config, conf.Problems), logs io.Writer, version string) *daemon {
 	d := &daemon{base: cfg, cfg: cfg, load: load, version: version, started: time.Now(), notify: newNotifier()}
 	d.level.Set(cfg.logLevel)
-	options := &slog.HandlerOptions{Level: &d.level}
-	d.log = slog.New(slog.NewTextHandler(logs, options))
-	if get[string](cfg.doc, "observability.log_format") == "json" {
-		d.log = slog.New(slog.NewJSONHandler(logs, options))
-	}
+	d.log = newLogger(logs, &d.level, cfg.logFormat)
 	d.pair.Store(&cfg.who.pair)
 	d.policy.set(cfg)
 	d.crlSeen = cfg.who.crlTime
@@ -83,18 +80,21 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 	if err := d.prepare(cfg); err != nil {
 		return err
 	}
-	defer d.names.restore()
+	defer d.tell(doRestore)
 	ctx, d.stop = context.WithCancelCause(ctx)
 	defer d.stop(nil)
 	if d.metrics, err = d.serveMetrics(cfg.metricsAt); err != nil {
 		return err
 	}
+	if d.server != nil {
+		d.tell(doPostUp)
+	}
+	if err := d.confine(cfg); err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- d.tunnel.Run(ctx) }()
 	go d.control.Serve(d.handle)
-	if d.server != nil {
-		d.hook(cfg.postUp, cfg.iface.Name)
-	}
 	d.notify.ready()
 	defer d.notify.stopping()
 	return d.attend(signals, ended)
@@ -102,9 +102,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 
 // prepare makes the tunnel.
 func (d *daemon) prepare(cfg *config) (err error) {
-	state := stateFolder()
-	d.names = newNameServers(cfg.dnsProgram, cfg.iface.Name, state, d.log)
-	if err := d.names.restore(); err != nil { // what a program that was killed has left
+	if err := d.steward.ask(stewardRequest{Do: doBegin, Task: cfg.task()}); err != nil {
 		d.log.Warn("name servers", "error", err)
 	}
 	if d.policy.bans, err = openBans(get[string](cfg.doc, "server.ban_file")); err != nil {
@@ -141,6 +139,9 @@ func (d *daemon) attend(signals <-chan os.Signal, ended <-chan error) error {
 	for {
 		select {
 		case err := <-ended: // also when ctx is over, and goodbye has been said
+			if errors.Is(err, errDown) {
+				return nil
+			}
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
@@ -164,7 +165,7 @@ func (d *daemon) end() {
 	d.ending.Do(func() {
 		d.notify.stopping()
 		if d.server != nil {
-			d.hook(d.config().preDown, d.config().iface.Name)
+			d.tell(doPreDown)
 		}
 		d.stop(errDown)
 	})
@@ -191,25 +192,12 @@ func (d *daemon) review() {
 	}
 }
 
-// hookTime bounds how long a program of the configuration may run.
-const hookTime = 30 * time.Second
-
-// hook runs a program of the configuration.
-func (d *daemon) hook(argv []string, name string) {
-	if len(argv) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), hookTime)
-	defer cancel()
-	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.Env = append(os.Environ(), "ENCASE_INTERFACE="+name)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		d.log.Error("a program of the configuration failed", "program", argv[0], "error", err, "output", cut(string(out)))
+// tell asks the steward for something whose failure does not end the tunnel.
+func (d *daemon) tell(do string) {
+	if err := d.steward.ask(stewardRequest{Do: do}); err != nil {
+		d.log.Error(do, "error", err)
 	}
 }
-
-func cut(s string) string { return s[:min(len(s), 500)] }
 
 // rereadRevocations takes over a list that has changed on disk, and reports whether there was one. While it cannot be
 // read, the old one counts until it expires.
@@ -258,7 +246,7 @@ func (d *daemon) reload() (string, error) {
 			d.log.Error("configuration", "at", p.Place.String(), "problem", p.Text)
 		}
 		d.log.Error("not reloaded: everything goes on as it was", "mistakes", len(e.Mistakes))
-		return "", fmt.Errorf("not reloaded, everything goes on as it was:\n%w", e)
+		return "", fmt.Errorf("not reloaded, everything goes on as it was:\n%w%s", e, d.hidden())
 	}
 	now, _ := changes(d.config(), next)
 	_, later := changes(d.base, next)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/encase-tls/encase/cmd/encase/confine"
 	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun/wire"
 )
@@ -83,7 +84,8 @@ func (d *daemon) state() control.State {
 	cfg, pending := d.cfg, slices.Clone(d.pending)
 	d.mu.Unlock()
 	s := control.State{Status: d.tunnel.Status(), Version: d.version, PID: os.Getpid(), Config: cfg.doc.file,
-		Started: d.started, Now: time.Now(), Expires: d.pair.Load().Leaf.NotAfter, DNS: d.names.inUse(), Pending: pending}
+		Started: d.started, Now: time.Now(), Expires: d.pair.Load().Leaf.NotAfter, DNS: d.steward.inUse(), Pending: pending,
+		Confined: confine.Look()}
 	if len(s.Sessions) > 0 && d.server == nil && cfg.peer != "" {
 		s.Sessions[0].Peer = cfg.peer
 	}

@@ -103,8 +103,13 @@ var keys = []key{
 		"How the name servers that the server tells are set: by the program that is there, by /etc/resolv.conf, " +
 			"which is put back, or not."},
 	{"interface.user", both, text, "", restart,
-		"User to become before anything is opened, keeping CAP_NET_ADMIN and CAP_NET_BIND_SERVICE. The files in " +
-			"[identity] must be readable for it. With systemd, let the unit do that."},
+		"User to become before anything is opened, with CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE until the sockets are " +
+			"open. The files in [identity] must be readable for it. Name servers and the programs of this table stay with " +
+			"the user that encase was started as. With systemd, let the unit do that."},
+	{"interface.sandbox", both, choice("auto", "require", "off"), "auto", restart,
+		"Takes from encase, when it is set up, what it does not need any more: files but those of the folders that this " +
+			"file names (Landlock), system calls (seccomp), capabilities. auto: as far as the kernel can; require: all of it, " +
+			"or encase does not start. What is in force is in encase status."},
 	{"interface.post_up", both, texts, nil, restart,
 		"A program and its arguments, run when the tunnel is up. No shell is involved. ENCASE_INTERFACE is in its " +
 			"environment."},

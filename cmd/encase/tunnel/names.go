@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,6 +75,13 @@ func (n *nameServers) set(servers []netip.Addr, domains []string) error {
 	if len(servers) == 0 || n.ask == "off" {
 		return nil
 	}
+	domains = slices.DeleteFunc(slices.Clone(domains), func(d string) bool {
+		bad := !isDomain(d)
+		if bad {
+			n.log.Warn("the server tells a domain that is none", "domain", d)
+		}
+		return bad
+	})
 	program := n.program()
 	if n.used == "" { // else what was there before is known
 		state := nameState{Program: program}
@@ -95,6 +103,14 @@ func (n *nameServers) set(servers []netip.Addr, domains []string) error {
 		return call(conventionalFile(servers, domains), "resolvconf", "-a", n.iface+".encase")
 	}
 	return n.setFile(conventionalFile(servers, domains))
+}
+
+// isDomain reports whether a domain, or "~" and a domain, is one: what the server says goes into a file and into the
+// arguments of programs.
+func isDomain(d string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	d = strings.TrimPrefix(d, "~")
+	return d != "" && len(d) < 254 && d[0] != '-' && strings.Trim(d, letters) == ""
 }
 
 // keep writes the state file.

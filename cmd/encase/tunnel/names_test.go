@@ -42,7 +42,7 @@ func TestNameServersFile(t *testing.T) {
 			}
 			n := fresh()
 			for range 2 { // a client that comes back does so again
-				if err := n.set(nameServer, []string{"~corp.test", "example.test"}); err != nil {
+				if err := n.set(nameServer, []string{"~corp.test", "example.test", "x\nnameserver 192.0.2.9", "-x", "~"}); err != nil {
 					t.Fatal(err)
 				}
 			}

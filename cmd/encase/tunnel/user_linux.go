@@ -7,7 +7,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +21,7 @@ var kept = []int{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE}
 // become makes this process another user's, who has the capabilities in kept and no others, before anything of a peer
 // is read: it begins the program anew with them. It returns only if there is nothing to do, or if it fails. Folders that
 // the daemon writes to are made for the user first.
-func (c *config) become() error {
+func (c *config) become(s *steward) error {
 	name := get[string](c.doc, "interface.user")
 	if name == "" || os.Getuid() != 0 {
 		return nil // or it has happened
@@ -45,12 +47,20 @@ func (c *config) become() error {
 	if err != nil {
 		return err
 	}
+	environment := os.Environ()
+	if s != nil {
+		ends, err := s.keep()
+		if err != nil {
+			return err
+		}
+		environment = append(environment, pipesEnv+"="+ends)
+	}
 	runtime.LockOSThread() // the kernel keeps rights by thread; that which calls exec decides
 	defer runtime.UnlockOSThread()
 	if err := dropTo(uid, gid); err != nil {
 		return fmt.Errorf("interface.user: becoming %s: %w", name, err)
 	}
-	return fmt.Errorf("beginning anew as %s: %w", name, syscall.Exec(program, os.Args, os.Environ()))
+	return fmt.Errorf("beginning anew as %s: %w", name, syscall.Exec(program, os.Args, environment))
 }
 
 // folderFor makes a folder and gives it to a user if it is encase's alone.
@@ -69,6 +79,11 @@ func folderFor(folder string, uid, gid int) error {
 func dropTo(uid, gid int) error {
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 		return err
+	}
+	for c := range unix.CAP_LAST_CAP + 1 {
+		if !slices.Contains(kept, c) {
+			unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0) // an older kernel has fewer
+		}
 	}
 	for _, call := range []struct {
 		number  uintptr
@@ -95,4 +110,39 @@ func dropTo(uid, gid int) error {
 		}
 	}
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// keep makes the pipes outlive the program that this process executes, which finds them by the text.
+func (s *steward) keep() (string, error) {
+	var ends []string
+	for _, f := range []*os.File{s.toIt, s.fromIt} {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return "", err
+		}
+		raw.Control(func(fd uintptr) {
+			ends = append(ends, strconv.Itoa(int(fd)))
+			_, err = unix.FcntlInt(fd, unix.F_SETFD, 0)
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(ends, ","), nil
+}
+
+// inheritedPipe returns one that keep has kept.
+func inheritedPipe(number string) *os.File {
+	fd, _ := strconv.Atoi(number)
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "steward")
+}
+
+// keptCapabilities are those that a tunnel needs when it is set up: for routes and marks, and, as root without a user
+// of its own, to read and replace files that are others'.
+func keptCapabilities() []int {
+	if os.Getuid() == 0 {
+		return []int{unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE}
+	}
+	return []int{unix.CAP_NET_ADMIN}
 }

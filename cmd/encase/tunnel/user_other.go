@@ -2,12 +2,20 @@
 
 package tunnel
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // become refuses to become another user: capabilities are Linux's.
-func (c *config) become() error {
+func (c *config) become(*steward) error {
 	if get[string](c.doc, "interface.user") == "" {
 		return nil
 	}
 	return errors.New("interface.user is for Linux; take it out")
 }
+
+// inheritedPipe is never called: nothing begins anew here.
+func inheritedPipe(string) *os.File { return nil }
+
+func keptCapabilities() []int { return nil }
