@@ -40,8 +40,10 @@ type ClientConfig struct {
 	Program string
 
 	// OnUp is told what the server has said, when the network is set up for it, and OnDown that it is not any more.
-	OnUp   func(interfaceName string, c wire.Config) error
-	OnDown func(interfaceName string)
+	// OnChange is told what it says later, when that is in force. It need not look at addresses: they stay.
+	OnUp     func(interfaceName string, c wire.Config) error
+	OnChange func(interfaceName string, c wire.Config)
+	OnDown   func(interfaceName string)
 
 	QueueLimit  int           // bytes of packets that may wait for one connection; 0 means link.DefaultLimit
 	QueueTarget time.Duration // how long they may wait as a rule; 0 means link.DefaultTarget
@@ -93,8 +95,10 @@ type Client struct {
 // A joined is the session that a client has.
 type joined struct {
 	*session
-	config   wire.Config
-	endpoint Endpoint // of the first connection
+	config   wire.Config                 // of the beginning
+	latest   atomic.Pointer[wire.Config] // what is in force
+	offered  atomic.Pointer[wire.Config] // what the server has said since; nil: nothing
+	endpoint Endpoint                    // of the first connection
 	since    time.Time
 	ctx      context.Context // ends with the session
 	leave    context.CancelCauseFunc
@@ -207,7 +211,14 @@ func (c *Client) session(ctx context.Context) error {
 	j.ctx, j.leave = context.WithCancelCause(ctx)
 	defer j.leave(nil)
 	c.resume = j.config.Token
-	if err := c.configure(j); err != nil {
+	err = c.configure(&j.config)
+	if err == nil {
+		c.up = true
+		if c.cfg.OnUp != nil {
+			err = c.cfg.OnUp(c.dev.device.Name(), j.config)
+		}
+	}
+	if err != nil {
 		refuse(conn, wire.Bye{Reason: wire.ReasonStop})
 		return err
 	}
@@ -241,6 +252,7 @@ func (c *Client) look(j *joined) {
 	lonely := time.Time{}
 	for wait(j.ctx, lookInterval) {
 		now := time.Now()
+		c.update(j)
 		j.tick(now)
 		switch {
 		case len(j.list()) > 0:
@@ -256,25 +268,18 @@ func (c *Client) look(j *joined) {
 var errLonely = errors.New("tun: all connections have ended, and there is no new one")
 
 // configure sets up the network as the server says.
-func (c *Client) configure(j *joined) error {
+func (c *Client) configure(cfg *wire.Config) error {
 	routes := slices.Clone(c.cfg.Routes)
-	for _, r := range j.config.Routes {
+	for _, r := range cfg.Routes {
 		if c.accepts(r) {
 			routes = append(routes, r)
 		} else {
 			c.log.Warn("a route of the server is not accepted", "route", r.String())
 		}
 	}
-	s := c.cfg.Interface.settings(j.config.Addresses, j.mtu)
+	s := c.cfg.Interface.settings(cfg.Addresses, min(cfg.MTU, c.cfg.Interface.mtu()))
 	s.Routes, s.Mark, s.KillSwitch = routes, c.cfg.Mark, c.cfg.KillSwitch
-	if err := c.dev.network.Apply(c.dev.device.Index(), s); err != nil {
-		return err
-	}
-	c.up = true
-	if c.cfg.OnUp != nil {
-		return c.cfg.OnUp(c.dev.device.Name(), j.config)
-	}
-	return nil
+	return c.dev.network.Apply(c.dev.device.Index(), s)
 }
 
 func (c *Client) accepts(r netip.Prefix) bool {
@@ -363,7 +368,7 @@ func (c *Client) join(ctx context.Context, conn net.Conn, e Endpoint) (*joined, 
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	body := wire.AppendJSON(nil, wire.Hello{
-		Version: wire.Version, Features: featuresOf(c.settings.own), Name: c.cfg.Name, Program: c.cfg.Program,
+		Version: wire.Version, Features: append(featuresOf(c.settings.own), wire.FeatureUpdate), Name: c.cfg.Name, Program: c.cfg.Program,
 		MTU: max(c.cfg.Interface.mtu(), wire.LeastMTU), Resume: c.resume,
 	})
 	var parts wire.Assembler
@@ -396,6 +401,7 @@ func (c *Client) join(ctx context.Context, conn net.Conn, e Endpoint) (*joined, 
 func (c *Client) joined(cfg wire.Config, e Endpoint) *joined {
 	c.settings.keepalive, c.settings.dead = time.Duration(cfg.Keepalive), time.Duration(cfg.Dead)
 	j := &joined{config: cfg, endpoint: e, since: time.Now()}
+	j.latest.Store(&j.config)
 	j.session = &session{
 		settings: &c.settings, id: cfg.Session, whole: offloadsOf(cfg.Features),
 		partial: slices.Contains(cfg.Features, wire.FeaturePartial), mtu: min(cfg.MTU, c.cfg.Interface.mtu()),
@@ -497,12 +503,4 @@ func (c *Client) attachFailed(j *joined, why error) error {
 		j.leave(why)
 	}
 	return why
-}
-
-// control handles what the server says on a connection that carries packets.
-func (c *Client) control(_ *connection, t wire.Type, _ []byte) error {
-	if t == wire.TypeConfig {
-		return nil // an answer that was given twice
-	}
-	return fmt.Errorf("tun: %w: the server sends %v", wire.ErrMalformed, t)
 }

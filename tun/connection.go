@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,9 @@ type connection struct {
 	queue    *link.Queue
 	link     mover
 	health   health
-	worn     atomic.Bool // its keys are nearly
+	chatter  meter         // of control messages that are heard
+	flooded  atomic.Uint64 // and those that were not
+	worn     atomic.Bool   // its keys are nearly
 	began    time.Time
 	once     sync.Once
 	sent     chan struct{} // closed when Send has ended
@@ -53,9 +56,12 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	c := &connection{session: s, carrier: Stream, codec: codec, conn: conn, began: time.Now(),
 		sent: make(chan struct{}), ended: make(chan struct{})}
 	c.queue = link.NewQueue(s.settings.queueLimit, s.settings.queueTarget)
+	s.settings.budget.Share(c.queue)
 	cfg := link.Config{
-		Allowed: s.allowed, Reachable: s.settings.reachable, Control: c.control, MTU: s.mtu, Whole: s.whole,
-		Joined: s.settings.own, Partial: s.partial,
+		Allowed: s.allowed, Control: c.control, MTU: s.mtu, Whole: s.whole, Joined: s.settings.own, Partial: s.partial,
+	}
+	if s.settings.route != nil {
+		cfg.Route = func(a netip.Addr) (*link.Queue, bool) { return s.settings.route(s, a) }
 	}
 	if m, ok := conn.(*datagram.Conn); ok {
 		c.carrier = Datagrams
@@ -113,9 +119,19 @@ func (c *connection) say(t wire.Type, body []byte) {
 
 var errNotReading = errors.New("tun: the peer does not read what it is told")
 
-// control handles a control message of the peer. An error ends the connection.
+// maxControl is how many control messages per second are heard of a peer, and as many again at once. An honest one needs
+// a few; each may cost an answer.
+const maxControl = 200
+
+// control handles a control message of the peer. An error ends the connection. What is too much is not heard: it may
+// get lost anyway.
 func (c *connection) control(t wire.Type, body []byte) error {
-	c.health.hear(time.Now())
+	now := time.Now()
+	c.health.hear(now)
+	if t != wire.TypeBye && !c.chatter.take(now, maxControl) {
+		c.flooded.Add(1)
+		return nil
+	}
 	switch t {
 	case wire.TypePing:
 		p, err := wire.ParsePing(body)

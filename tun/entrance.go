@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/encase-tls/encase/tun/wire"
 	"github.com/encase-tls/encase/wrap"
@@ -46,33 +49,60 @@ func (s *Server) enter(ctx context.Context, e Entrance) {
 			}
 			return
 		}
-		select {
-		case s.halfOpen <- struct{}{}:
-		default:
-			s.full.Add(1)
-			c.Close()
-			continue
-		}
-		s.running.Go(func() {
-			defer func() { <-s.halfOpen }()
-			s.open(ctx, c, e)
-		})
+		s.receive(ctx, c, e)
 	}
 }
 
-// open finds out who is there and what for.
-func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance) {
-	until := time.Now().Add(openTime)
+var errEvicted = errors.New("tun: it took too long to say who it is, while others waited for its place")
+
+// receive gives a stranger a place, if there is one for it.
+func (s *Server) receive(ctx context.Context, c net.Conn, e Entrance) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var from netip.Addr
+	if e.Stream != nil {
+		from = addressOf(c.RemoteAddr())
+	}
+	place, patience := s.gate.come(from, time.Now(), func() { cancel(errEvicted) })
+	if place == nil {
+		cancel(nil)
+		c.Close()
+		return
+	}
+	s.running.Go(func() {
+		defer cancel(nil)
+		defer s.gate.leave(place)
+		s.open(ctx, c, e, patience)
+	})
+}
+
+// addressOf returns the IP address in a, an invalid one if there is none.
+func addressOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr()
+	}
+	p, _ := netip.ParseAddrPort(a.String())
+	return p.Addr()
+}
+
+// open finds out who is there and what for, as long as the stranger may be one.
+func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance, patience time.Duration) {
+	until := time.Now().Add(patience)
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
+	abrupt := context.AfterFunc(ctx, func() {
+		if e.Stream != nil && context.Cause(ctx) == errEvicted {
+			raw.Close() // nobody waits for what has not left
+		}
+	})
+	defer abrupt()
 	conn := raw
 	if e.Stream != nil {
 		tuned(raw)
 		c := wrap.Server(wrap.Stream(raw), e.TLS)
 		conn = c
 		if err := c.HandshakeContext(ctx); err != nil {
+			s.fail(ctx, raw.RemoteAddr(), Identity{}, err)
 			c.Close()
-			s.fail(raw.RemoteAddr(), Identity{}, err)
 			return
 		}
 	}
@@ -85,7 +115,7 @@ func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance) {
 	if err == nil {
 		return
 	}
-	s.fail(raw.RemoteAddr(), id, err)
+	s.fail(ctx, raw.RemoteAddr(), id, err)
 	var bye *wire.Bye
 	switch {
 	case errors.As(err, &bye):
@@ -97,9 +127,22 @@ func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance) {
 	}
 }
 
-func (s *Server) fail(from net.Addr, id Identity, err error) {
+// fail counts a stranger that is not let in, and logs why. A flood of them does not fill the log.
+func (s *Server) fail(ctx context.Context, from net.Addr, id Identity, err error) {
+	const perSecond = 10
 	s.refused.Add(1)
-	s.log.Warn("client not admitted", "from", from.String(), "client", id.Name, "error", err)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.DeadlineExceeded):
+		s.gate.late()
+	case cause == errEvicted:
+		err = cause
+	}
+	s.mu.Lock()
+	loud := s.failures.take(time.Now(), perSecond)
+	s.mu.Unlock()
+	if loud {
+		s.log.Warn("client not admitted", "from", from.String(), "client", id.Name, "error", err)
+	}
 }
 
 // identify returns who the peer is.
@@ -118,11 +161,17 @@ func identify(conn net.Conn) (Identity, error) {
 	if len(certs[0].DNSNames) > 0 {
 		id.Name = certs[0].DNSNames[0]
 	}
-	if id.Name == "" {
+	switch {
+	case id.Name == "":
 		return id, errors.New("tun: the client's certificate has neither a DNS name nor a common name")
+	case len(id.Name) > longestName || strings.ContainsFunc(id.Name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return id, fmt.Errorf("tun: the name %.*q in the client's certificate is not fit to be shown", longestName, id.Name)
 	}
 	return id, nil
 }
+
+// longestName bounds names of clients, in bytes, as DNS does.
+const longestName = 255
 
 // admit gives a connection to a session, a new one or one that exists.
 func (s *Server) admit(conn net.Conn, id Identity, codec string, until time.Time) error {
@@ -157,6 +206,9 @@ func (s *Server) attach(conn net.Conn, id Identity, codec string, body []byte) e
 	if _, err := s.authorize(id); err != nil { // the certificate may be another one than at the beginning
 		return err
 	}
+	s.mu.Lock()
+	c.id.Certificate, c.id.From = id.Certificate, id.From // which Review asks about
+	s.mu.Unlock()
 	s.run(c, conn, codec)
 	return nil
 }
@@ -174,7 +226,7 @@ func (s *Server) begin(conn net.Conn, id Identity, codec string, body []byte) er
 	if err != nil {
 		return err
 	}
-	if err := tell(conn, wire.TypeConfig, c.config); err != nil {
+	if err := tell(conn, wire.TypeConfig, s.configOf(c)); err != nil {
 		s.remove(c)
 		return err
 	}

@@ -270,7 +270,7 @@ func TestGateway(t *testing.T) {
 	for _, carrier := range []Carrier{Stream, Datagrams} {
 		t.Run(string(carrier), func(t *testing.T) {
 			r := newRig(t, func(c *ServerConfig) {
-				c.Routes = []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("fd02::/64")}
+				c.Push.Routes = []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("fd02::/64")}
 			})
 			world := tuntest.New(t)
 			tuntest.Connect(r.ns, world, "out0", "10.2.0.1/24", "eth0", "10.2.0.2/24")

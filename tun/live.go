@@ -4,21 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 )
 
 // What operators do while a tunnel runs.
-
-// A Push is what a server tells its clients, all of them alike.
-type Push struct {
-	Routes  []netip.Prefix
-	DNS     []netip.Addr
-	Domains []string
-}
-
-// SetPush replaces what clients are told, for sessions that begin from now on.
-func (s *Server) SetPush(p Push) { s.push.Store(&p) }
 
 // A Pong is the answer of one connection to a ping.
 type Pong struct {
@@ -32,13 +21,14 @@ var ErrNoSession = errors.New("there is no such session")
 
 // Ping asks a client, on each of its connections, whether it is there, and waits for the answers until ctx ends.
 func (s *Server) Ping(ctx context.Context, name string) ([]Pong, error) {
-	s.mu.Lock()
-	c := s.byName[name]
-	s.mu.Unlock()
-	if c == nil {
+	var pongs []Pong
+	for _, c := range s.named(name) {
+		pongs = append(pongs, c.ask(ctx)...)
+	}
+	if pongs == nil {
 		return nil, fmt.Errorf("tun: %w: %s is not connected", ErrNoSession, name)
 	}
-	return c.ask(ctx), nil
+	return pongs, nil
 }
 
 // Ping asks the server as Server.Ping does. The name has no meaning.

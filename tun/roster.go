@@ -10,13 +10,16 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/encase-tls/encase/tun/lease"
 	"github.com/encase-tls/encase/tun/wire"
 )
 
-// A Grant is what a client gets besides what all get.
+// A Grant is what a client gets besides what all get. Of several sessions of one name only the first has Addresses and
+// Networks.
 type Grant struct {
 	Addresses []netip.Addr   // fixed, out of the pools
 	Networks  []netip.Prefix // behind the client: it may send from there, and what goes there is led to it
@@ -26,18 +29,32 @@ type Grant struct {
 // A client is a session and whose it is.
 type client struct {
 	*session
-	id      Identity
-	token   string
-	lease   lease.Lease
-	grant   Grant
-	config  []byte // the body of Config
-	hello   wire.Hello
-	since   time.Time
-	empty   time.Time // since when it has no connection; zero: it has one
-	removed bool
+	id       Identity
+	key      string // of its lease, and of this session among others of its name
+	token    string
+	lease    lease.Lease
+	hello    wire.Hello
+	since    time.Time
+	networks atomic.Pointer[[]netip.Prefix] // those of grant
+
+	// Guarded by Server.mu.
+	grant Grant
+	told  told
+	empty time.Time // since when it has no connection; zero: it has one
 }
 
-// newClient makes a session for a client, in the place of the one that it has.
+// keyOf returns the key of a session of a client. A name has no tabulator in it.
+func keyOf(name string, slot int) string {
+	if slot == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s\t%d", name, slot+1)
+}
+
+// shownKey returns a key for people.
+func shownKey(key string) string { return strings.Replace(key, "\t", " #", 1) }
+
+// newClient makes a session for a client, perhaps in the place of one that it has.
 func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
 	grant, err := s.authorize(id)
 	if err != nil {
@@ -46,20 +63,11 @@ func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
 	c := &client{id: id, grant: grant, hello: hello, since: time.Now(), token: newToken()}
 	c.session = &session{
 		settings: &s.settings, id: newToken()[:8], whole: offloadsOf(hello.Features),
-		partial: slices.Contains(hello.Features, wire.FeaturePartial),
-		mtu:     s.mtu(hello),
+		partial: slices.Contains(hello.Features, wire.FeaturePartial), client: c,
 	}
+	c.allowed = c.mayUse
 	if err := s.enroll(c); err != nil {
 		return nil, err
-	}
-	c.allowed, c.far = c.mayUse, c.lease.Addresses
-	var routes int
-	c.config, routes = s.configFor(c)
-	if len(c.config) > wire.MaxBody || routes > wire.MaxRoutes {
-		s.remove(c)
-		return nil, fmt.Errorf("tun: the configuration for clients has %d routes and %d bytes, %d and %d are possible: push "+
-			"fewer routes: %w", routes, len(c.config), wire.MaxRoutes, wire.MaxBody,
-			&wire.Bye{Reason: wire.ReasonFull, Text: "the server has more routes for this client than it can tell"})
 	}
 	return c, nil
 }
@@ -79,34 +87,108 @@ func (s *Server) authorize(id Identity) (Grant, error) {
 
 // enroll finds a place and addresses for a client.
 func (s *Server) enroll(c *client) error {
+	now := time.Now()
 	s.mu.Lock()
-	old := s.byName[c.id.Name]
-	if s.stopping {
-		s.mu.Unlock()
-		return &wire.Bye{Reason: wire.ReasonStop}
+	old, slot, err := s.seat(c, now)
+	if err == nil {
+		err = s.settle(c, slot, now)
 	}
-	if old == nil && len(s.byName) >= positive(s.cfg.MaxClients, DefaultMaxClients) {
-		s.mu.Unlock()
-		return &wire.Bye{Reason: wire.ReasonFull}
-	}
-	l, err := s.leases.Acquire(c.id.Name, c.grant.Addresses, time.Now())
-	if err != nil {
-		s.mu.Unlock()
-		return fmt.Errorf("%w: %w", &wire.Bye{Reason: wire.ReasonFull}, err)
-	}
-	c.lease = l
-	s.byName[c.id.Name], s.byToken[c.token] = c, c
-	if old != nil {
-		delete(s.byToken, old.token)
-		old.removed = true
+	if err == nil {
+		s.replace(old, c)
 	}
 	s.mu.Unlock()
-	s.table.add(c.session, l.Addresses, c.grant.Networks)
-	if old != nil {
-		s.table.remove(old.session)
+	if err == nil && old != nil {
 		go old.end(wire.Bye{Reason: wire.ReasonReplaced})
 	}
-	return nil
+	return err
+}
+
+// seat finds out which of the sessions of its name a client is to have, and whose place it takes; nil: nobody's.
+func (s *Server) seat(c *client, now time.Time) (old *client, slot int, err error) {
+	free := -1
+	var there []*client
+	for i := range s.limits.SameName {
+		if o := s.byKey[keyOf(c.id.Name, i)]; o != nil {
+			there = append(there, o)
+		} else if free < 0 {
+			free = i
+		}
+	}
+	old = s.giveWay(there, c.hello.Resume, free >= 0, now)
+	switch {
+	case s.stopping:
+		return nil, 0, &wire.Bye{Reason: wire.ReasonStop}
+	case old != nil:
+		return old, s.slotOf(old), nil
+	case free < 0:
+		s.duplicates.Add(1)
+		for _, o := range there {
+			go o.askAll(now) // whether they are still there, for the next time
+		}
+		return nil, 0, &wire.Bye{Reason: wire.ReasonFull, Text: "this client is connected as often as it may be"}
+	case len(s.byKey) >= s.limits.Clients:
+		return nil, 0, &wire.Bye{Reason: wire.ReasonFull}
+	}
+	return nil, free, nil
+}
+
+// giveWay returns the session of a name that a new one replaces; nil: none.
+func (s *Server) giveWay(there []*client, resume string, room bool, now time.Time) *client {
+	pick := func(f func(*client) bool) *client {
+		if i := slices.IndexFunc(there, f); i >= 0 {
+			return there[i]
+		}
+		return nil
+	}
+	if o := pick(func(o *client) bool { return o.token == resume }); o != nil {
+		return o
+	}
+	if o := pick(func(o *client) bool { return !o.empty.IsZero() }); o != nil || room {
+		return o
+	}
+	if o := pick(func(o *client) bool { return o.silent(now) }); o != nil || s.limits.KeepOld {
+		return o
+	}
+	return slices.MinFunc(there, func(a, b *client) int { return a.since.Compare(b.since) })
+}
+
+func (s *Server) slotOf(c *client) int {
+	for i := range s.limits.SameName {
+		if keyOf(c.id.Name, i) == c.key {
+			return i
+		}
+	}
+	return 0
+}
+
+// settle gives a client its addresses, and makes out what it will be told.
+func (s *Server) settle(c *client, slot int, now time.Time) error {
+	c.key = keyOf(c.id.Name, slot)
+	if slot > 0 {
+		c.grant.Addresses, c.grant.Networks = nil, nil
+	}
+	l, err := s.leases.Acquire(c.key, c.grant.Addresses, now)
+	if err != nil {
+		return fmt.Errorf("%w: %w", &wire.Bye{Reason: wire.ReasonFull}, err)
+	}
+	c.lease, c.far = l, l.Addresses
+	c.networks.Store(&c.grant.Networks)
+	if c.told, err = s.tellingOf(c, 0); err != nil && s.byKey[c.key] == nil {
+		s.leases.Release(c.key, now)
+	}
+	c.mtu = c.told.mtu
+	return err
+}
+
+// replace puts a client into the tables, and takes the one out whose place it has; s.mu is held: of two that come at
+// once, the later has the addresses.
+func (s *Server) replace(old, c *client) {
+	s.byKey[c.key], s.byToken[c.token] = c, c
+	s.table.add(c.session, c.lease.Addresses, c.grant.Networks)
+	if old != nil {
+		delete(s.byToken, old.token)
+		s.table.remove(old.session)
+	}
 }
 
 func newToken() string {
@@ -115,53 +197,22 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-func (s *Server) mtu(hello wire.Hello) int {
-	mtu := s.cfg.Interface.mtu()
-	if hello.MTU > 0 {
-		mtu = min(mtu, hello.MTU)
-	}
-	return mtu
-}
-
-// configFor returns what a client is told, and how many routes that has.
-func (s *Server) configFor(c *client) (body []byte, routes int) {
-	push := s.push.Load()
-	cfg := wire.Config{
-		Version: wire.Version, Features: featuresOf(s.settings.own), Session: c.session.id, Token: c.token, MTU: c.mtu,
-		Routes: append(slices.Clone(push.Routes), c.grant.Routes...), DNS: push.DNS, Domains: push.Domains,
-		Keepalive: wire.Seconds(s.settings.keepalive), Dead: wire.Seconds(s.settings.dead),
-		Rekey: wire.Seconds(positive(s.cfg.Rekey, DefaultRekey)),
-	}
-	for i, a := range c.lease.Addresses {
-		cfg.Addresses = append(cfg.Addresses, netip.PrefixFrom(a, s.cfg.Pools[i].Bits()))
-	}
-	cfg.Datagrams = slices.ContainsFunc(s.cfg.Entrances, func(e Entrance) bool { return e.Datagrams != nil })
-	for _, a := range s.cfg.Addresses {
-		cfg.Gateways = append(cfg.Gateways, a.Addr())
-	}
-	return wire.AppendJSON(nil, cfg), len(cfg.Routes)
-}
-
 // mayUse reports whether the client may send from an address.
 func (c *client) mayUse(a netip.Addr) bool {
 	return slices.Contains(c.lease.Addresses, a) ||
-		slices.ContainsFunc(c.grant.Networks, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// reachable reports whether a client may send to an address.
-func (s *Server) reachable(a netip.Addr) bool {
-	if s.cfg.ClientToClient || slices.ContainsFunc(s.cfg.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
-		return true
-	}
-	return s.table.lookup(a) == nil && !slices.ContainsFunc(s.cfg.Pools, func(p netip.Prefix) bool { return p.Contains(a) })
+		slices.ContainsFunc(*c.networks.Load(), func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // run makes a connection of a session carry its packets.
 func (s *Server) run(c *client, conn net.Conn, codec string) {
 	s.mu.Lock()
 	c.empty = time.Time{}
+	c.told.tries = 0 // on this connection it may arrive
 	s.mu.Unlock()
 	connection := c.newConnection(conn, codec)
+	if extra := c.crowded(connection.carrier); extra != nil {
+		go extra.end(&wire.Bye{Reason: wire.ReasonReplaced})
+	}
 	s.log.Info("client connected", "client", c.id.Name, "session", c.session.id, "from", conn.RemoteAddr().String(),
 		"carrier", string(connection.carrier), "codec", codec, "addresses", fmt.Sprint(c.lease.Addresses))
 	s.running.Go(func() { s.serve(c, connection) })
@@ -189,15 +240,13 @@ func (s *Server) serve(c *client, connection *connection) {
 // remove ends a session for ever.
 func (s *Server) remove(c *client) {
 	s.mu.Lock()
-	current := s.byName[c.id.Name] == c
-	if current {
-		delete(s.byName, c.id.Name)
-		s.leases.Release(c.id.Name, time.Now())
+	if s.byKey[c.key] == c {
+		delete(s.byKey, c.key)
+		s.leases.Release(c.key, time.Now())
 	}
 	delete(s.byToken, c.token)
-	c.removed = true
-	s.mu.Unlock()
 	s.table.remove(c.session)
+	s.mu.Unlock()
 	c.mu.Lock()
 	if c.over == nil {
 		c.over = &wire.Bye{Reason: wire.ReasonReplaced}
@@ -209,18 +258,19 @@ func (s *Server) remove(c *client) {
 }
 
 // control handles what clients say on a connection that carries packets.
-func (s *Server) control(c *connection, t wire.Type, _ []byte) error {
-	switch t {
-	case wire.TypeHello: // the answer was lost
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, owner := range s.byName {
-			if owner.session == c.session {
-				c.say(wire.TypeConfig, owner.config)
-			}
+func (s *Server) control(c *connection, t wire.Type, body []byte) error {
+	switch {
+	case t == wire.TypeConfigured:
+		revision, err := wire.ParseConfigured(body)
+		if err == nil {
+			s.confirmed(c.session.client, revision)
 		}
+		return err
+	case c.carrier == Stream: // where nothing is lost, nothing is said twice
+	case t == wire.TypeHello: // the answer was lost
+		c.say(wire.TypeConfig, s.configOf(c.session.client))
 		return nil
-	case wire.TypeAttach: // said again, because no answer had come yet
+	case t == wire.TypeAttach: // said again, because no answer had come yet
 		return nil
 	}
 	return fmt.Errorf("tun: %w: a client sends %v", wire.ErrMalformed, t)

@@ -30,31 +30,23 @@ type ServerConfig struct {
 	// *wire.Bye in it is told. nil: all are let in.
 	Authorize func(id Identity) (Grant, error)
 
-	// What clients are told, until SetPush.
-	Routes  []netip.Prefix
-	DNS     []netip.Addr
-	Domains []string
+	Push Push // what clients are told, until SetPush
 
 	Keepalive, Dead, Rekey time.Duration // 0 means the defaults
 
-	// ClientToClient lets clients reach each other, through the kernel of this machine and its rules: it must forward.
-	ClientToClient bool
+	ClientToClient ClientToClient
 
-	MaxClients  int           // 0 means DefaultMaxClients
-	MaxHalfOpen int           // connections that have not said who they are; 0 means DefaultMaxHalfOpen
-	QueueLimit  int           // bytes of packets that may wait for one connection; 0 means link.DefaultLimit
-	QueueTarget time.Duration // how long they may wait as a rule; 0 means link.DefaultTarget
+	Limits      Limits
+	QueueTarget time.Duration // how long packets may wait as a rule; 0 means link.DefaultTarget
 
 	Log *slog.Logger // nil: slog.Default
 }
 
 // Defaults of a ServerConfig.
 const (
-	DefaultKeepalive   = 25 * time.Second
-	DefaultDead        = 60 * time.Second
-	DefaultRekey       = time.Hour
-	DefaultMaxClients  = 10000
-	DefaultMaxHalfOpen = 256
+	DefaultKeepalive = 25 * time.Second
+	DefaultDead      = 60 * time.Second
+	DefaultRekey     = time.Hour
 
 	// openTime bounds how long a connection may take until it belongs to a session.
 	openTime = 15 * time.Second
@@ -70,27 +62,31 @@ type Server struct {
 	leases   *lease.Book
 	dev      *opened
 	table    table
-	halfOpen chan struct{}
+	limits   Limits
+	gate     *gate
 
 	mu       sync.Mutex
-	byName   map[string]*client
+	byKey    map[string]*client
 	byToken  map[string]*client
 	stopping bool
+	failures meter // of what is logged
 
 	running sync.WaitGroup
 
 	push atomic.Pointer[Push]
 
-	refused, unroutable, full atomic.Uint64
+	refused, unroutable, duplicates atomic.Uint64
 }
 
 // NewServer makes the device and prepares everything, so that Run will not fail for a reason that is known now.
 func NewServer(cfg ServerConfig) (*Server, error) {
-	s := &Server{cfg: cfg, log: cfg.Log, byName: map[string]*client{}, byToken: map[string]*client{}}
+	s := &Server{cfg: cfg, log: cfg.Log, byKey: map[string]*client{}, byToken: map[string]*client{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.SetPush(Push{cfg.Routes, cfg.DNS, cfg.Domains})
+	s.limits = cfg.Limits.settle()
+	s.gate = newGate(s.limits)
+	s.push.Store(&cfg.Push)
 	own := make([]netip.Addr, len(cfg.Addresses))
 	for i, a := range cfg.Addresses {
 		own[i] = a.Addr()
@@ -109,11 +105,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		s.dev.close(s.log)
 		return nil, err
 	}
-	s.halfOpen = make(chan struct{}, positive(cfg.MaxHalfOpen, DefaultMaxHalfOpen))
 	s.settings = settings{
-		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: s.dev.writer, own: s.dev.device.Offloads(),
+		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: cfg.QueueTarget, writer: s.dev.writer, own: s.dev.device.Offloads(),
 		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead),
-		control: s.control, reachable: s.reachable,
+		control: s.control, route: s.routeFor,
 	}
 	return s, nil
 }
@@ -148,8 +143,8 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop() {
 	s.mu.Lock()
 	s.stopping = true
-	all := make([]*client, 0, len(s.byName))
-	for _, c := range s.byName {
+	all := make([]*client, 0, len(s.byKey))
+	for _, c := range s.byKey {
 		all = append(all, c)
 	}
 	s.mu.Unlock()
@@ -198,7 +193,11 @@ func (s *Server) look(ctx context.Context) {
 			c.tick(now)
 			s.mu.Lock()
 			over := !c.empty.IsZero() && now.Sub(c.empty) > graceTime
+			again := c.told.due(now)
 			s.mu.Unlock()
+			if again {
+				s.offer(c, now)
+			}
 			if over {
 				s.log.Info("client gone", "client", c.id.Name, "session", c.session.id)
 				s.remove(c)
@@ -213,8 +212,8 @@ func (s *Server) look(ctx context.Context) {
 func (s *Server) clients() []*client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*client, 0, len(s.byName))
-	for _, c := range s.byName {
+	list := make([]*client, 0, len(s.byKey))
+	for _, c := range s.byKey {
 		list = append(list, c)
 	}
 	return list

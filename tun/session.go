@@ -15,11 +15,12 @@ import (
 // settings are what all sessions of a client or a server have in common.
 type settings struct {
 	queueLimit      int
+	budget          *link.Budget // nil: none
 	queueTarget     time.Duration
 	keepalive, dead time.Duration
 	writer          *link.Writer
-	own             device.Offloads // of the device here
-	reachable       func(destination netip.Addr) bool
+	own             device.Offloads                                                       // of the device here
+	route           func(from *session, destination netip.Addr) (to *link.Queue, ok bool) // see link.Config; nil: as there
 
 	// control handles what is not handled by every connection: Hello, Config, Attach.
 	control func(c *connection, t wire.Type, body []byte) error
@@ -36,6 +37,7 @@ type session struct {
 	whole    device.Offloads // what the peer takes whole
 	partial  bool
 	allowed  func(netip.Addr) bool
+	client   *client // whose it is; nil at a client
 
 	active atomic.Pointer[connection] // where packets go; nil: nowhere, they are lost
 
@@ -95,8 +97,33 @@ func (s *session) tick(now time.Time) {
 		case ask || !c.health.proven() && now.Sub(c.began) < stallAfter:
 			c.ping(now)
 		}
+		c.queue.Trim(now)
 	}
 	s.choose(now)
+}
+
+// askAll asks on all connections whether the peer is there.
+func (s *session) askAll(now time.Time) {
+	for _, c := range s.list() {
+		c.ping(now)
+	}
+}
+
+// silent reports whether the peer should have been heard by now, and was on no connection.
+func (s *session) silent(now time.Time) bool {
+	return !slices.ContainsFunc(s.list(), func(c *connection) bool { return !c.health.silent(now) })
+}
+
+// maxConnections is how many connections of a kind a session may have: one, and those that replace each other.
+const maxConnections = 4
+
+// crowded returns the connection that must go because another of its kind comes, nil if none must.
+func (s *session) crowded(carrier Carrier) *connection {
+	list := slices.DeleteFunc(s.list(), func(c *connection) bool { return c.carrier != carrier || c.why.Load() != nil })
+	if len(list) < maxConnections {
+		return nil
+	}
+	return list[0]
 }
 
 func (c *connection) ping(now time.Time) {

@@ -75,7 +75,7 @@ func TestDatagramsBlockedAndBack(t *testing.T) {
 
 // Clients have addresses of their own and keep them; who comes again with the same certificate takes over.
 func TestManyClients(t *testing.T) {
-	r := newRig(t, func(c *ServerConfig) { c.ClientToClient = false })
+	r := newRig(t, nil)
 	a := r.client("alice.test", nil, Stream)
 	b := r.client("bob.test", nil, Datagrams)
 	addressA, addressB := a.address(), b.address()

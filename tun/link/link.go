@@ -26,8 +26,9 @@ import (
 type Config struct {
 	// Allowed reports whether the peer may send packets from an address. nil: any.
 	Allowed func(source netip.Addr) bool
-	// Reachable reports whether the peer may send packets to an address. nil: any.
-	Reachable func(destination netip.Addr) bool
+	// Route says what becomes of a packet of the peer for an address: ok is false if the peer may not send there; to is
+	// where packets for another peer wait, nil for those that the device gets. nil: the device gets all.
+	Route func(destination netip.Addr) (to *Queue, ok bool)
 	// Control is given each control message of the peer; body is valid during the call. An error ends the link. nil:
 	// control messages are refused.
 	Control func(t wire.Type, body []byte) error
@@ -111,7 +112,8 @@ type receiver struct {
 	stats counters
 }
 
-// admit checks a packet of the peer. What is not admitted is counted.
+// admit checks a packet of the peer, and reports whether it is for the device. What is not admitted is counted; what is
+// for another peer waits there.
 func (r *receiver) admit(p []byte, g packet.GSO) (h packet.Header, ok bool) {
 	h, err := packet.Parse(p)
 	if err == nil {
@@ -125,14 +127,26 @@ func (r *receiver) admit(p []byte, g packet.GSO) (h packet.Header, ok bool) {
 		r.stats.spoofed.Add(1)
 		return h, false
 	}
-	if r.cfg.Reachable != nil && !r.cfg.Reachable(packet.Destination(p)) {
+	to, ok := r.route(packet.Destination(p))
+	if !ok {
 		r.stats.unreachable.Add(1)
 		return h, false
 	}
 	r.stats.received.Add(1)
 	r.stats.receivedBytes.Add(uint64(len(p)))
 	packet.ClampMSS(p, &h, r.cfg.MTU, g.Partial)
+	if to != nil && packet.Hop(p) { // else it is for the kernel to say that its time is over
+		to.Push(newUnit(p, h, g))
+		return h, false
+	}
 	return h, true
+}
+
+func (r *receiver) route(a netip.Addr) (to *Queue, ok bool) {
+	if r.cfg.Route == nil {
+		return nil, true
+	}
+	return r.cfg.Route(a)
 }
 
 // delivered takes in that the device took a packet, or did not: that is no fault of the connection, unless the device

@@ -128,9 +128,18 @@ func (d *Datagrams) tooBig(u *Unit, mtu int) {
 		}
 		answer := packet.AppendTooBig(make([]byte, unitHead, 1500), u.Data, &u.Header, d.gateway(u), mtu)
 		if h, err := packet.Parse(answer[unitHead:]); err == nil {
-			d.delivered(d.to.write(answer, unitHead, &h, packet.GSO{}))
+			d.answer(answer, &h)
 		}
 	}
+}
+
+// answer sends a packet that is for the sender of another, which may be a peer or somebody behind the device.
+func (d *Datagrams) answer(p []byte, h *packet.Header) {
+	if to, _ := d.route(packet.Destination(p[unitHead:])); to != nil {
+		to.Push(newUnit(p[unitHead:], *h, packet.GSO{}))
+		return
+	}
+	d.delivered(d.to.write(p, unitHead, h, packet.GSO{}))
 }
 
 // gateway returns the address that the sender of a Unit hears from.

@@ -32,6 +32,17 @@ var (
 	smallUnits = sync.Pool{New: func() any { return &Unit{buf: make([]byte, unitHead+smallUnit)} }}
 )
 
+// newUnit returns a Unit with a copy of p.
+func newUnit(p []byte, h packet.Header, g packet.GSO) *Unit {
+	units := &smallUnits
+	if len(p) > smallUnit {
+		units = &largeUnits
+	}
+	u := units.Get().(*Unit)
+	u.Packet = device.Packet{Data: u.buf[unitHead : unitHead+copy(u.buf[unitHead:], p)], Header: h, GSO: g}
+	return u
+}
+
 // Release gives the Unit back.
 func (u *Unit) Release() {
 	u.Data, u.next = nil, nil

@@ -29,7 +29,8 @@ const (
 
 // String returns a word for the type.
 func (t Type) String() string {
-	names := [...]string{"", "hello", "config", "attach", "ping", "pong", "probe", "probed", "bye", "part"}
+	names := [...]string{"", "hello", "config", "attach", "ping", "pong", "probe", "probed", "bye", "part",
+		"configured"}
 	if int(t) < len(names) && t > 0 {
 		return names[t]
 	}
@@ -73,6 +74,8 @@ type Config struct {
 	Dead      Seconds        `json:"dead"`      // after how long without a word the peer is gone
 	Rekey     Seconds        `json:"rekey"`     // after how long a connection is replaced
 	Datagrams bool           `json:"datagrams,omitempty"`
+	// Revision is 0 in the answer to a Hello, if nothing has changed since, and greater in each Config behind it.
+	Revision uint32 `json:"revision,omitempty"`
 	// Gateways are the addresses of the server's interface: the other end of the tunnel, as routers see it.
 	Gateways []netip.Addr `json:"gateways,omitempty"`
 }

@@ -85,6 +85,9 @@ func meaning(kind string, p []byte) (string, error) {
 		return fmt.Sprintf("id=%d,length=%d", m.ID, m.Length), err
 	case "parts":
 		return assembled(p)
+	case "configured":
+		revision, err := ParseConfigured(p)
+		return fmt.Sprintf("revision=%d", revision), err
 	case "bye":
 		m, err := ParseBye(p)
 		return fmt.Sprintf("reason=%d,text=%s", m.Reason, m.Text), err

@@ -83,12 +83,28 @@ func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) erro
 	for i := range s.Sessions {
 		writeSession(&b, show, s, &s.Sessions[i], h)
 	}
-	if s.Refused+s.Full+s.Unroutable > 0 {
-		fmt.Fprintf(&b, "  refused %d connections, %d for want of room; %d packets had nowhere to go\n", s.Refused, s.Full,
-			s.Unroutable)
-	}
+	writeStrangers(&b, show, s)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeStrangers tells of those who are not, or not yet, clients.
+func writeStrangers(b *strings.Builder, show terminal.Terminal, s *State) {
+	var turned uint64
+	load := false
+	if g := s.Strangers; g != nil {
+		turned, load = g.Full+g.PerAddress+g.Rate+g.Evicted, g.UnderLoad
+	}
+	for _, h := range s.Hellos {
+		load = load || h.UnderLoad
+	}
+	if load {
+		fmt.Fprintf(b, "  %s\n", show.Paint(terminal.Yellow, "under load: strangers get fewer places and less time"))
+	}
+	if s.Refused+s.Duplicates+turned+s.Unroutable > 0 {
+		fmt.Fprintf(b, "  refused %d connections (%d of clients that were there), turned %d away; %d packets had nowhere to go\n",
+			s.Refused, s.Duplicates, turned, s.Unroutable)
+	}
 }
 
 // soon is when an end is worth telling.
@@ -149,7 +165,7 @@ func drops(c *tun.Connection) string {
 		what string
 	}{
 		{c.Stats.DroppedFull, "full"}, {c.Stats.DroppedLate, "late"}, {c.Stats.Spoofed, "spoofed"},
-		{c.Stats.Refused, "malformed"}, {c.Stats.TooBig, "too big"}, {c.Stats.Unreachable, "not allowed"},
+		{c.Stats.Refused, "malformed"}, {c.Stats.TooBig, "too big"}, {c.Stats.Unreachable, "not allowed"}, {c.Flooded, "control"},
 	} {
 		if d.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", d.n, d.what))

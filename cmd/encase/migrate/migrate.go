@@ -203,7 +203,7 @@ func (d *draft) serverText(b *builder) {
 		b.text("lease_file", "/var/lib/encase/leases.json")
 	}
 	if d.clientToClient {
-		b.line("client_to_client = true")
+		b.line(`client_to_client = "direct"`)
 	}
 	if d.keepalive > 0 && d.dead >= d.keepalive {
 		b.text("keepalive", fmt.Sprintf("%ds", d.keepalive))

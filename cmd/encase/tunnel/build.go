@@ -15,22 +15,20 @@ import (
 // newServer makes a server: its sockets and its interface.
 func (d *daemon) newServer(cfg *config) (*tun.Server, error) {
 	doc := cfg.doc
-	limits := admission.Limits{HelloRate: get[int](doc, "limits.hellos_per_address"),
-		AdmitRate: get[int](doc, "limits.handshakes")}
+	limits := cfg.limits()
 	t := &tls.Config{
 		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: cfg.who.roots,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return d.pair.Load(), nil },
 	}
 	s := tun.ServerConfig{
 		Interface: cfg.iface, Addresses: cfg.addresses, Pools: cfg.pools, LeaseFile: get[string](doc, "server.lease_file"),
-		Authorize: d.policy.authorize, Routes: cfg.push.routes, DNS: cfg.push.dns, Domains: cfg.push.domains,
+		Authorize: d.policy.authorize, Push: cfg.push.tun(), ClientToClient: between(get[string](doc, "server.client_to_client")),
 		Keepalive: get[time.Duration](doc, "server.keepalive"), Dead: get[time.Duration](doc, "server.dead"),
-		Rekey: get[time.Duration](doc, "server.rekey"), ClientToClient: get[bool](doc, "server.client_to_client"),
-		MaxClients: get[int](doc, "limits.max_clients"), MaxHalfOpen: get[int](doc, "limits.max_half_open"),
-		QueueLimit: get[int](doc, "limits.queue"), QueueTarget: get[time.Duration](doc, "limits.queue_target"), Log: d.log,
+		Rekey: get[time.Duration](doc, "server.rekey"), Limits: cfg.limits(),
+		QueueTarget: get[time.Duration](doc, "limits.queue_target"), Log: d.log,
 	}
 	for i := range cfg.listens {
-		e, err := cfg.listens[i].entrance(t, limits)
+		e, err := cfg.listens[i].entrance(t, admission.Limits{HelloRate: limits.Rate, AdmitRate: limits.RateAll})
 		if err != nil {
 			closeEntrances(s.Entrances)
 			return nil, err
@@ -43,6 +41,23 @@ func (d *daemon) newServer(cfg *config) (*tun.Server, error) {
 		closeEntrances(s.Entrances)
 	}
 	return out, err
+}
+
+// limits returns what strangers and clients may cost.
+func (c *config) limits() tun.Limits {
+	d := c.doc
+	return tun.Limits{
+		HalfOpen: get[int](d, "limits.max_half_open"), PerAddress: get[int](d, "limits.half_open_per_address"),
+		Rate: get[int](d, "limits.hellos_per_address"), RateAll: get[int](d, "limits.handshakes"),
+		Clients: get[int](d, "limits.max_clients"), SameName: get[int](d, "limits.max_same_cert"),
+		KeepOld: get[string](d, "limits.same_cert") == "refuse",
+		Queue:   get[int](d, "limits.queue"), QueueAll: get[int](d, "limits.queue_all"),
+	}
+}
+
+// between returns what server.client_to_client stands for.
+func between(s string) tun.ClientToClient {
+	return map[string]tun.ClientToClient{"direct": tun.Direct, "kernel": tun.ByKernel}[s]
 }
 
 func closeEntrances(list []tun.Entrance) {
@@ -67,7 +82,7 @@ func (d *daemon) newClient(cfg *config) (*tun.Client, error) {
 	c := tun.ClientConfig{
 		Interface: cfg.iface, FallbackAfter: get[time.Duration](doc, "peer[0].fallback_after"),
 		Routes: get[[]netip.Prefix](doc, "interface.routes"), Mark: mark, KillSwitch: get[bool](doc, "interface.kill_switch"),
-		Name: host, Program: "encase " + d.version, OnUp: d.up, OnDown: d.down,
+		Name: host, Program: "encase " + d.version, OnUp: d.up, OnChange: d.changed, OnDown: d.down,
 		QueueLimit: get[int](doc, "limits.queue"), QueueTarget: get[time.Duration](doc, "limits.queue_target"), Log: d.log,
 	}
 	if doc.has("interface.accept_routes") {
@@ -86,6 +101,17 @@ func (d *daemon) up(_ string, c wire.Config) error {
 	}
 	d.tell(doPostUp)
 	return nil
+}
+
+// changed is told that the server has changed what a client is to be.
+func (d *daemon) changed(_ string, c wire.Config) {
+	do := stewardRequest{Do: doNames, Servers: c.DNS, Domains: c.Domains}
+	if len(c.DNS) == 0 {
+		do = stewardRequest{Do: doRestore}
+	}
+	if err := d.steward.ask(do); err != nil {
+		d.log.Error("name servers are not changed", "error", err)
+	}
 }
 
 func (d *daemon) down(string) {

@@ -78,4 +78,6 @@ func (next *config) withRestartPartOf(old *config) *config {
 	return &c
 }
 
-func (p push) tun() tun.Push { return tun.Push{Routes: p.routes, DNS: p.dns, Domains: p.domains} }
+func (p push) tun() tun.Push {
+	return tun.Push{Routes: p.routes, DNS: p.dns, Domains: p.domains, MTU: p.mtu}
+}

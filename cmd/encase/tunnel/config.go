@@ -50,6 +50,7 @@ type push struct {
 	routes  []netip.Prefix
 	dns     []netip.Addr
 	domains []string
+	mtu     int
 }
 
 // A listed client is one that the configuration names.
@@ -182,7 +183,7 @@ func (c *config) readServer() {
 	}
 	c.refuseSameAddress()
 	c.push = push{get[[]netip.Prefix](d, "server.push.routes"), get[[]netip.Addr](d, "server.push.dns"),
-		get[[]string](d, "server.push.domains")}
+		get[[]string](d, "server.push.domains"), get[int](d, "server.push.mtu")}
 	if dead, alive := get[time.Duration](d, "server.dead"), get[time.Duration](d, "server.keepalive"); dead < alive {
 		d.wrong("server.dead", "is %s, shorter than server.keepalive, %s; make it twice as long as that", short(dead),
 			short(alive))

@@ -265,6 +265,8 @@ func (d *daemon) take(next *config, later []string) {
 	d.pair.Store(&next.who.pair)
 	d.policy.set(next)
 	if d.server != nil {
-		d.server.SetPush(next.push.tun())
+		if err := d.server.SetPush(next.push.tun()); err != nil {
+			d.log.Error("clients are not told what has changed", "error", err)
+		}
 	}
 }

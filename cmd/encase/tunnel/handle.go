@@ -83,8 +83,10 @@ func (d *daemon) state() control.State {
 	d.mu.Lock()
 	cfg, pending := d.cfg, slices.Clone(d.pending)
 	d.mu.Unlock()
+	now := time.Now()
+	started := now.Add(-now.Sub(d.started)).Round(0) // by the clock as it goes now: it may have been set
 	s := control.State{Status: d.tunnel.Status(), Version: d.version, PID: os.Getpid(), Config: cfg.doc.file,
-		Started: d.started, Now: time.Now(), Expires: d.pair.Load().Leaf.NotAfter, DNS: d.steward.inUse(), Pending: pending,
+		Started: started, Now: now, Expires: d.pair.Load().Leaf.NotAfter, DNS: d.steward.inUse(), Pending: pending,
 		Confined: confine.Look()}
 	if len(s.Sessions) > 0 && d.server == nil && cfg.peer != "" {
 		s.Sessions[0].Peer = cfg.peer

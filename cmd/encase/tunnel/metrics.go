@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun"
 	"github.com/encase-tls/encase/tun/link"
 )
@@ -56,6 +57,12 @@ var (
 	deviceByteDesc = desc("device_bytes_total", "Bytes of the interface.", "direction")
 	deviceErrDesc  = desc("device_dropped_total", "Packets that the interface or encase did not take.", "reason")
 	refusedDesc    = desc("connections_refused_total", "Connections that came to nothing.", "reason")
+	helloDesc      = desc("hellos_total", "Handshakes over datagrams that strangers wanted to begin, and what became of them.",
+		"result")
+	halfOpenDesc  = desc("half_open", "Connections that have not yet said who they are.", "carrier")
+	underLoadDesc = desc("under_load", "Whether there are so many of those that strangers are treated less well.",
+		"carrier")
+	queuedDesc     = desc("queued_bytes", "Memory of packets that wait for clients.")
 	unroutableDesc = desc("unroutable_packets_total", "Packets for addresses that no client has.")
 	reconnectDesc  = desc("reconnects_total", "Sessions that a client has begun after its first.")
 	certDesc       = desc("certificate_expires_timestamp_seconds", "When the certificate of this end expires.")
@@ -72,7 +79,7 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc,
 		deviceErrDesc,
-		refusedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
+		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
 		peerDropDesc} {
 		out <- d
 	}
@@ -107,7 +114,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(deviceErrDesc, dev.WriteErrors, "write")
 	count(deviceErrDesc, dev.Down, "down")
 	count(refusedDesc, s.Refused, "refused")
-	count(refusedDesc, s.Full, "full")
+	collectStrangers(&s, gauge, count)
 	count(unroutableDesc, s.Unroutable)
 	count(reconnectDesc, s.Reconnects)
 	if c.d.config().perPeer {
@@ -115,6 +122,47 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			collectPeer(p, gauge, count)
 		}
 	}
+}
+
+// collectStrangers counts those who are not, or not yet, clients.
+func collectStrangers(s *control.State, gauge func(*prometheus.Desc, float64, ...string),
+	count func(*prometheus.Desc, uint64, ...string)) {
+	g := s.Strangers
+	if g == nil {
+		return // this is a client
+	}
+	count(refusedDesc, s.Duplicates, "same_cert")
+	count(refusedDesc, g.Full, "full")
+	count(refusedDesc, g.PerAddress, "per_address")
+	count(refusedDesc, g.Rate, "rate")
+	count(refusedDesc, g.Evicted, "evicted")
+	count(refusedDesc, g.Late, "late")
+	gauge(queuedDesc, float64(s.Waiting))
+	gauge(halfOpenDesc, float64(g.HalfOpen), string(tun.Stream))
+	gauge(underLoadDesc, number01(g.UnderLoad), string(tun.Stream))
+	if len(s.Hellos) == 0 {
+		return
+	}
+	halfOpen, load, results := 0, false, map[string]uint64{}
+	for _, h := range s.Hellos {
+		halfOpen += h.HalfOpen
+		load = load || h.UnderLoad
+		for result, n := range h.Counts {
+			results[strings.ReplaceAll(result, " ", "_")] += n
+		}
+	}
+	gauge(halfOpenDesc, float64(halfOpen), string(tun.Datagrams))
+	gauge(underLoadDesc, number01(load), string(tun.Datagrams))
+	for result, n := range results {
+		count(helloDesc, n, result)
+	}
+}
+
+func number01(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 type connKind struct {
