@@ -47,7 +47,7 @@ func (c *Config) check() error {
 	}
 	least := leastMTU
 	for i, a := range c.Addresses {
-		if err := checkAddress(a); err != nil {
+		if err := CheckAddress(a); err != nil {
 			return err
 		}
 		if slices.Contains(c.Addresses[:i], a) {
@@ -62,6 +62,9 @@ func (c *Config) check() error {
 	}
 	return nil
 }
+
+// CheckName says what is wrong with the name of an interface.
+func CheckName(name string) error { return device.CheckName(name) }
 
 // A Device is a TUN interface whose packets hold frames. All methods may be called at any time.
 type Device struct {
@@ -164,42 +167,40 @@ func (d *Device) Listen(local netip.Addr) (*Conn, error) {
 // Conns to that peer. When it has others, all of them get what the peer sends there, and take what is theirs: DTLS can.
 func (d *Device) Dial(peer netip.Addr) (*Conn, error) {
 	peer = peer.Unmap()
-	if err := checkAddress(peer); err != nil {
+	if err := CheckAddress(peer); err != nil {
 		return nil, err
 	}
-	if slices.Contains(d.own, peer) {
+	same := func(a netip.Addr) bool { return a.Is4() == peer.Is4() }
+	switch {
+	case slices.Contains(d.own, peer):
 		return nil, fmt.Errorf("carrier: %v is an address of this end", peer)
+	case !slices.ContainsFunc(d.own, same):
+		return nil, fmt.Errorf("carrier: %v cannot be reached from %v: give this end an address of that family", peer, d.own)
 	}
 	if err := d.host.reach(peer); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	local, err := d.choose(peer)
-	if err != nil {
-		return nil, err
-	}
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
+	local := d.choose(peer)
 	c := &Conn{d: d, local: local, peer: peer, queue: newQueue(d.limit)}
 	at := pair{local, peer}
 	d.dialed[at] = append(slices.Clone(d.dialed[at]), c)
 	return c, nil
 }
 
-// choose returns the address to reach a peer from.
-func (d *Device) choose(peer netip.Addr) (best netip.Addr, err error) {
+// choose returns the address to reach a peer from; there is one.
+func (d *Device) choose(peer netip.Addr) (best netip.Addr) {
 	least := 0
 	for _, a := range d.own {
 		if n := len(d.dialed[pair{a, peer}]); a.Is4() == peer.Is4() && (!best.IsValid() || n < least) {
 			best, least = a, n
 		}
 	}
-	if !best.IsValid() {
-		err = fmt.Errorf("carrier: %v cannot be reached from %v: give this end an address of that family", peer, d.own)
-	}
-	return best, err
+	return best
 }
 
 // forget takes a Conn that was closed out of the tables.

@@ -106,8 +106,8 @@ func isHost(a netip.Addr) bool {
 	return first != 0 && first != loopback && first < experimental
 }
 
-// checkAddress says what is wrong with an address for one end.
-func checkAddress(a netip.Addr) error {
+// CheckAddress says what is wrong with an address for one end.
+func CheckAddress(a netip.Addr) error {
 	if !isHost(a) {
 		return fmt.Errorf("carrier: %v is no address that packets are routed to; choose one such as 198.18.0.2", a)
 	}

@@ -28,7 +28,8 @@ func (d *daemon) newServer(cfg *config) (*tun.Server, error) {
 		QueueTarget: get[time.Duration](doc, "limits.queue_target"), Log: d.log,
 	}
 	for i := range cfg.listens {
-		e, err := cfg.listens[i].entrance(t, admission.Limits{HelloRate: limits.Rate, AdmitRate: limits.RateAll})
+		e, err := cfg.listens[i].entrance(t, admission.Limits{HelloRate: limits.Rate, AdmitRate: limits.RateAll},
+			d.frames)
 		if err != nil {
 			closeEntrances(s.Entrances)
 			return nil, err
@@ -74,7 +75,7 @@ func closeEntrances(list []tun.Entrance) {
 func (d *daemon) newClient(cfg *config) (*tun.Client, error) {
 	doc := cfg.doc
 	mark := uint32(get[int](doc, "interface.fwmark"))
-	dial := &dialer{mark: mark, find: newResolver(mark), tls: &tls.Config{
+	dial := &dialer{mark: mark, find: newResolver(mark), frames: d.frames, tls: &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: cfg.who.roots,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return d.pair.Load(), nil },
 	}}

@@ -69,6 +69,7 @@ func describe(now, later []string) string {
 // withRestartPartOf returns next with what of old goes on until a restart.
 func (next *config) withRestartPartOf(old *config) *config {
 	c := *next
+	c.frames = old.frames
 	c.iface, c.listens, c.addresses, c.pools, c.endpoints = old.iface, old.listens, old.addresses, old.pools, old.endpoints
 	c.controlAt, c.metricsAt, c.dnsProgram = old.controlAt, old.metricsAt, old.dnsProgram
 	c.postUp, c.preDown = old.postUp, old.preDown

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/encase-tls/encase/tun/carrier"
 )
 
 // resolveLimit bounds all look-ups of a check together.
@@ -20,26 +22,29 @@ func (c *config) probe() {
 	if _, err := os.Stat("/dev/net/tun"); err != nil && runtime.GOOS == "linux" {
 		c.doc.warn("interface", "/dev/net/tun is not there; run: modprobe tun")
 	}
+	if c.frames != nil {
+		if err := carrier.CheckForwarding(c.frames.Name, c.frames.Addresses); err != nil {
+			c.doc.warn("carrier", "%v", err)
+		}
+	}
 	for _, e := range c.listens {
 		c.probeListen(&e)
 	}
 	for _, e := range c.endpoints {
-		host, _, _ := net.SplitHostPort(e.address)
-		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
-			c.doc.warn(e.path+".address", "%s does not resolve at the moment: %v; correct it, or the resolver", host, err)
+		if _, err := net.DefaultResolver.LookupHost(ctx, e.host); err != nil {
+			c.doc.warn(e.path+".address", "%s does not resolve at the moment: %v; correct it, or the resolver", e.host, err)
 		}
 	}
 }
 
 // probeListen reports an address that is not this machine's. Any port tells.
 func (c *config) probeListen(e *endpoint) {
-	if strings.HasPrefix(e.address, inheritedPrefix) {
+	if strings.HasPrefix(e.address, inheritedPrefix) || e.carrier == overFrames {
 		return
 	}
-	host, _, _ := net.SplitHostPort(e.address)
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	l, err := net.Listen("tcp", net.JoinHostPort(e.host, "0"))
 	if err != nil {
-		c.doc.warn(e.path+".address", "%s is no address of this machine at the moment: %v", host, err)
+		c.doc.warn(e.path+".address", "%s is no address of this machine at the moment: %v", e.host, err)
 		return
 	}
 	l.Close()

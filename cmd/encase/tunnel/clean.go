@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/tun/network"
 )
 
@@ -20,5 +21,9 @@ func CleanUp(name string) error {
 	if removed > 0 {
 		log.Info("removed what was left", "rules_and_routes", removed)
 	}
-	return errors.Join(err, newNameServers("auto", name, stateFolder(), log).restore())
+	rules, sweepErr := carrier.Sweep()
+	if rules > 0 {
+		log.Info("removed what was left", "rules_of_carriers", rules)
+	}
+	return errors.Join(err, sweepErr, newNameServers("auto", name, stateFolder(), log).restore())
 }

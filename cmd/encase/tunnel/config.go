@@ -12,6 +12,7 @@ import (
 
 	"github.com/encase-tls/encase/cmd/encase/conf"
 	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/tun/device"
 )
 
@@ -21,6 +22,7 @@ type config struct {
 	doc    *document // for comparing
 	side   side
 	iface  tun.Interface
+	frames *carrier.Config // nil: there are none as IP packets
 	fields identityFiles
 	who    *identity
 
@@ -89,12 +91,14 @@ func (c *config) read() {
 	c.chooseSide()
 	c.refuseOtherSide()
 	c.readInterface()
+	c.readCarrier()
 	c.readIdentity()
 	if c.side == server {
 		c.readServer()
 	} else if c.side == client {
 		c.readPeer()
 	}
+	c.checkCarrier()
 	c.readObservability()
 }
 
@@ -287,7 +291,7 @@ func (c *config) readPeer() {
 		if d.has(peers[0] + ".server_name") {
 			e.serverName = get[string](d, peers[0]+".server_name")
 		}
-		if e.serverName == "" && e.address != "" {
+		if e.serverName == "" && e.port != "" {
 			d.wrong(path+".address", "has no host; write that of the server")
 		}
 		c.endpoints = append(c.endpoints, e)

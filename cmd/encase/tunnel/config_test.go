@@ -79,6 +79,28 @@ func TestMistakes(t *testing.T) {
 			[]string{`:10: peer.endpoint.codec: "websocket" does not frame each datagram by itself`}},
 		{"what does not fit the carrier", clientFile, []string{"[[peer.endpoint]]", "[[peer.endpoint]]\nmtu = 1400"},
 			[]string{":8: peer.endpoint.mtu: is for carrier"}},
+		{"frames as IP packets", framesFile, nil, nil},
+		{"frames without addresses", framesFile, []string{`addresses = ["198.18.0.1", "fd18::1"]`, ""},
+			[]string{":11: carrier: needs addresses for carrier = \"tun253\""}},
+		{"a carrier that nobody uses", serverFile + "[carrier]\naddresses = [\"198.18.0.1\"]\n", nil,
+			[]string{":10: carrier: has no effect without carrier = \"tun253\""}},
+		{"addresses of frames", framesFile,
+			[]string{`"198.18.0.1", "fd18::1"`, `"10.66.0.7", "fe80::1", "198.18.0.1", "198.18.0.1"`},
+			[]string{":12: carrier.addresses: carrier: fe80::1 is no address", ":12: carrier.addresses: 198.18.0.1 is there",
+				":12: carrier.addresses: 10.66.0.7 is in the tunnel (10.66.0.0/24)"}},
+		{"the name of the carrier", framesFile, []string{"[carrier]", "[carrier]\nname = \"encase0\""},
+			[]string{":12: carrier.name: is that of the tunnel's interface"}},
+		{"a port for frames", framesFile, []string{`address = "198.18.0.1"`, `address = "198.18.0.1:443"`},
+			[]string{`listen.address: "198.18.0.1:443" is not in carrier.addresses`}},
+		{"a client of frames", framesClientFile, nil, nil},
+		{"a client that cannot get there", framesClientFile, []string{`["198.18.0.2"]`, `["fd18::2"]`},
+			[]string{":11: carrier.addresses: 198.18.0.1 cannot be reached from [fd18::2]"}},
+		{"a client of itself", framesClientFile, []string{`["198.18.0.2"]`, `["198.18.0.1"]`},
+			[]string{":9: peer.endpoint.address: 198.18.0.1 is in carrier.addresses"}},
+		{"a client with a port", framesClientFile, []string{`address = "198.18.0.1"`, `address = "vpn.test:443"`},
+			[]string{`:9: peer.endpoint.address: "vpn.test:443" is no host`}},
+		{"a stream's codec in frames", framesClientFile, []string{"[carrier]", "codec = \"websocket\"\n[carrier]"},
+			[]string{`peer.endpoint.codec: "websocket" does not frame each datagram by itself`}},
 		{"no room in datagrams", serverFile + "mtu = 600\ncodec = \"capwap\"\n", nil, nil},
 		{"two servers", clientFile + "[[peer]]\n", nil, []string{":11: peer: a tunnel has one server"}},
 		{"no endpoint", clientFile, []string{"[[peer.endpoint]]", "[identity.x]"},
@@ -244,3 +266,12 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What a server and a client have whose frames are IP packets.
+var (
+	framesFile = strings.NewReplacer("[[listen]]\naddress = \"127.0.0.1:4433\"\n",
+		"[[listen]]\ncarrier = \"tun253\"\naddress = \"198.18.0.1\"\n").Replace(serverFile) +
+		"[carrier]\naddresses = [\"198.18.0.1\", \"fd18::1\"]\n"
+	framesClientFile = strings.NewReplacer(`"tcp"`, `"tun253"`, "server.test:4433", "198.18.0.1",
+		"codec = \"length:16be\"\n", "").Replace(clientFile) + "[carrier]\naddresses = [\"198.18.0.2\"]\n"
+)

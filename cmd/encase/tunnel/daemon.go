@@ -17,6 +17,7 @@ import (
 	"github.com/encase-tls/encase/cmd/encase/confine"
 	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/tun/carrier"
 )
 
 // A daemon is a tunnel that runs, and what is around it.
@@ -33,9 +34,10 @@ type daemon struct {
 	policy  policy
 	steward *steward // nil: nothing to do
 	tunnel  running
-	server  *tun.Server   // nil: a client
-	metrics io.Closer     // nil: none
-	needs   confine.Needs // once confined
+	server  *tun.Server     // nil: a client
+	metrics io.Closer       // nil: none
+	frames  *carrier.Device // nil: none are IP packets
+	needs   confine.Needs   // once confined
 	stop    context.CancelCauseFunc
 	ending  sync.Once
 
@@ -77,12 +79,13 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 		return err
 	}
 	defer d.control.Close()
+	ctx, d.stop = context.WithCancelCause(ctx)
+	defer d.stop(nil)
+	defer d.closeFrames()
 	if err := d.prepare(cfg); err != nil {
 		return err
 	}
 	defer d.tell(doRestore)
-	ctx, d.stop = context.WithCancelCause(ctx)
-	defer d.stop(nil)
 	if d.metrics, err = d.serveMetrics(cfg.metricsAt); err != nil {
 		return err
 	}
@@ -108,14 +111,23 @@ func (d *daemon) prepare(cfg *config) (err error) {
 	if d.policy.bans, err = openBans(get[string](cfg.doc, "server.ban_file")); err != nil {
 		return err
 	}
+	if err := d.openFrames(cfg); err != nil {
+		return err
+	}
 	if cfg.side == server {
 		if d.server, err = d.newServer(cfg); err == nil {
 			d.tunnel = d.server
 		}
+	} else {
+		d.tunnel, err = d.newClient(cfg)
+	}
+	if err != nil {
 		return err
 	}
-	d.tunnel, err = d.newClient(cfg)
-	return err
+	if err := d.keepOut(cfg); err != nil {
+		d.stop(err) // the tunnel, which is made, ends in order
+	}
+	return nil
 }
 
 // stateFolder is where is kept what must outlive a crash.

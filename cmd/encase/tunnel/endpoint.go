@@ -16,6 +16,7 @@ import (
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/wrap"
 	"github.com/encase-tls/encase/wrap/admission"
 	"github.com/encase-tls/encase/wrap/datagram"
@@ -25,8 +26,9 @@ import (
 // An endpoint is where a server listens, or where a client finds it.
 type endpoint struct {
 	path       string // in the configuration
-	carrier    string // tcp or udp
+	carrier    string // tcp, udp or tun253
 	address    string
+	host, port string // of address; no port for tun253
 	spec       string // of the codec
 	codec      frame.Maker
 	preambles  []frame.Preamble
@@ -45,10 +47,8 @@ func (c *config) endpoint(path string) endpoint {
 	d := c.doc
 	e := endpoint{path: path, carrier: get[string](d, path+".carrier"), address: get[string](d, path+".address"),
 		spec: get[string](d, path+".codec"), mtu: get[int](d, path+".mtu")}
-	if !d.has(path + ".address") {
-		d.wrong(path+".address", `is missing; write: address = "vpn.example.net:443"`)
-	}
-	e.serverName, _, _ = net.SplitHostPort(e.address)
+	c.readAddress(&e)
+	e.serverName = e.host
 	c.readCodec(&e)
 	for _, spec := range get[[]string](d, path+".preamble") {
 		p, err := preamble.Parse(spec)
@@ -59,12 +59,37 @@ func (c *config) endpoint(path string) endpoint {
 		e.preambles = append(e.preambles, p)
 	}
 	switch {
-	case e.carrier == "udp" && d.has(path+".preamble"):
+	case e.datagrams() && d.has(path+".preamble"):
 		d.wrong(path+".preamble", "is for carrier = \"tcp\"; take it out")
 	case e.carrier == "tcp" && d.has(path+".mtu"):
-		d.wrong(path+".mtu", "is for carrier = \"udp\"; take it out, interface.mtu is the one of the tunnel")
+		d.wrong(path+".mtu", "is for carrier = \"udp\" and \"tun253\"; take it out, interface.mtu is the one of the tunnel")
 	}
 	return e
+}
+
+// datagrams reports whether the endpoint is for DTLS.
+func (e *endpoint) datagrams() bool { return e.carrier != "tcp" }
+
+// readAddress reads where the endpoint is.
+func (c *config) readAddress(e *endpoint) {
+	d, at := c.doc, e.path+".address"
+	switch {
+	case !d.has(at):
+		d.wrong(at, `is missing; write: address = "vpn.example.net:443"`)
+	case e.address == "": // which has been reported
+	case e.carrier == overFrames:
+		c.readFrames(e)
+	case c.side == server && strings.HasPrefix(e.address, inheritedPrefix):
+		if e.address == inheritedPrefix {
+			d.wrong(at, `%q has no name; write "fd:NAME"`, e.address)
+		}
+	default:
+		if _, err := address.parse(e.address); err != nil {
+			d.wrong(at, "%v", err)
+			return
+		}
+		e.host, e.port, _ = net.SplitHostPort(e.address)
+	}
 }
 
 // readCodec makes the codec and reports what cannot travel over the carrier.
@@ -92,7 +117,7 @@ func (c *config) readCodec(e *endpoint) {
 	if i := slices.IndexFunc(codecs.List(), func(i codecs.Info) bool { return i.Name == name }); i >= 0 {
 		kinds = codecs.List()[i].Carriers
 	}
-	switch over := e.carrier == "udp"; {
+	switch over := e.datagrams(); {
 	case frame.IsRaw(m):
 	case over && (timed || holds || kinds&codecs.Datagram == 0):
 		c.doc.wrong(at, "%q does not frame each datagram by itself; choose another, or carrier = \"tcp\"; see: encase "+
@@ -103,7 +128,7 @@ func (c *config) readCodec(e *endpoint) {
 			"codec list",
 			e.spec)
 	}
-	if l := m.Limits(); e.carrier == "udp" && e.mtu-l.Head-l.Tail < leastDatagram {
+	if l := m.Limits(); e.datagrams() && e.mtu-l.Head-l.Tail < leastDatagram {
 		c.doc.wrong(e.path+".mtu", "leaves %d bytes in a datagram behind the codec, DTLS needs %d; raise it",
 			e.mtu-l.Head-l.Tail, leastDatagram)
 	}
@@ -132,13 +157,16 @@ func (e *endpoint) datagramConfig(t *tls.Config, mark uint32) *datagram.Config {
 	}
 }
 
-// entrance listens.
-func (e *endpoint) entrance(t *tls.Config, limits admission.Limits) (tun.Entrance, error) {
+// entrance listens; frames is nil if there are none as IP packets.
+func (e *endpoint) entrance(t *tls.Config, limits admission.Limits, frames *carrier.Device) (tun.Entrance, error) {
 	out := tun.Entrance{Codec: e.spec}
 	var err error
-	if e.carrier == "udp" {
-		out.Datagrams, err = e.listenPacket(e.datagramConfig(t, 0), datagram.ListenOptions{Limits: limits})
-	} else {
+	switch options := (datagram.ListenOptions{Limits: limits}); e.carrier {
+	case overFrames:
+		out.Datagrams, err = e.listenFrames(frames, e.datagramConfig(t, 0), options)
+	case "udp":
+		out.Datagrams, err = e.listenPacket(e.datagramConfig(t, 0), options)
+	default:
 		out.TLS = e.streamConfig(t)
 		out.Stream, err = e.listenStream()
 	}
@@ -193,9 +221,10 @@ func (e *endpoint) listenStream() (net.Listener, error) {
 
 // A dialer connects to endpoints of one server.
 type dialer struct {
-	tls  *tls.Config // without ServerName
-	mark uint32
-	find *resolver
+	tls    *tls.Config // without ServerName
+	mark   uint32
+	find   *resolver
+	frames *carrier.Device // nil: there are none as IP packets
 }
 
 // endpoint returns e for a client.
@@ -204,18 +233,19 @@ func (d *dialer) endpoint(e endpoint) tun.Endpoint {
 	t := d.tls.Clone()
 	t.ServerName = e.serverName
 	connect := d.stream
-	if e.carrier == "udp" {
-		out.Carrier = tun.Datagrams
-		connect = d.datagrams
+	switch e.carrier {
+	case "udp":
+		out.Carrier, connect = tun.Datagrams, d.datagrams
+	case overFrames:
+		out.Carrier, connect = tun.Datagrams, d.viaFrames
 	}
 	out.Dial = func(ctx context.Context) (net.Conn, error) {
-		host, port, _ := net.SplitHostPort(e.address)
-		list, err := d.find.lookup(ctx, host)
+		list, err := d.find.lookup(ctx, e.host)
 		if err != nil {
 			return nil, err
 		}
 		return each(ctx, list, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
-			return connect(ctx, &e, t, net.JoinHostPort(a.String(), port))
+			return connect(ctx, &e, t, a)
 		})
 	}
 	return out
@@ -245,8 +275,8 @@ func each(ctx context.Context, list []netip.Addr, try func(context.Context, neti
 	return nil, all
 }
 
-func (d *dialer) stream(ctx context.Context, e *endpoint, t *tls.Config, address string) (net.Conn, error) {
-	raw, err := (&net.Dialer{Control: marked(d.mark)}).DialContext(ctx, "tcp", address)
+func (d *dialer) stream(ctx context.Context, e *endpoint, t *tls.Config, to netip.Addr) (net.Conn, error) {
+	raw, err := (&net.Dialer{Control: marked(d.mark)}).DialContext(ctx, "tcp", net.JoinHostPort(to.String(), e.port))
 	if err != nil {
 		return nil, err
 	}
@@ -258,6 +288,6 @@ func (d *dialer) stream(ctx context.Context, e *endpoint, t *tls.Config, address
 	return conn, nil
 }
 
-func (d *dialer) datagrams(ctx context.Context, e *endpoint, t *tls.Config, address string) (net.Conn, error) {
-	return datagram.Dial(ctx, "udp", address, e.datagramConfig(t, d.mark))
+func (d *dialer) datagrams(ctx context.Context, e *endpoint, t *tls.Config, to netip.Addr) (net.Conn, error) {
+	return datagram.Dial(ctx, "udp", net.JoinHostPort(to.String(), e.port), e.datagramConfig(t, d.mark))
 }

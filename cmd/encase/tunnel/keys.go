@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/tun/link"
 	"github.com/encase-tls/encase/tun/wire"
 )
@@ -60,6 +61,9 @@ var tables = []table{
 		"What clients are told when they connect, and at once when a reload changes it."},
 	{"limits", false, both, "What peers may cost."},
 	{"client", true, server, "A client that the server knows. Clients that are not listed: see server.unlisted."},
+	{"carrier", false, both, "The interface through which frames travel as IP packets of protocol 253, for tables with " +
+		"carrier = \"tun253\": the kernel routes them, so this machine must forward (net.ipv4.ip_forward, " +
+		"net.ipv6.conf.all.forwarding), and the network must know the way to the addresses."},
 	{"peer", true, client, "The server to connect to; one table."},
 	{"peer.endpoint", true, client,
 		"A way to the server. With some of both carriers, packets go over datagrams while those arrive, and over a " +
@@ -123,14 +127,16 @@ var keys = []key{
 		"Certificates that have been revoked. It is read again at a reload and when the file changes; when it has " +
 			"expired nobody is let in."},
 
-	{"listen.carrier", server, choice("udp", "tcp"), "udp", restart, "What connections travel over."},
-	{"listen.address", server, listenAddress, nil, restart,
-		"HOST:PORT; an empty host stands for all addresses. Or fd:NAME, a socket that systemd has opened."},
+	{"listen.carrier", server, choice("udp", "tcp", "tun253"), "udp", restart,
+		"What connections travel over; tun253 are IP packets of their own, see [carrier]."},
+	{"listen.address", server, text, nil, restart,
+		"HOST:PORT; an empty host stands for all addresses. Or fd:NAME, a socket that systemd has opened. For tun253 one " +
+			"of carrier.addresses, without a port."},
 	{"listen.codec", server, text, "raw", restart, "Framing, see encase codec list; the clients need the same."},
 	{"listen.preamble", server, texts, nil, restart,
 		"What is said before the first frame, see encase preamble list. For tcp."},
 	{"listen.mtu", server, number(600, 65507), defaultPacket, restart,
-		"Longest datagram, headers of UDP and IP not counted. For udp."},
+		"Longest datagram, headers of UDP and IP not counted. For udp and tun253."},
 
 	{"server.pools", server, networks, nil, restart,
 		"Networks that clients get their addresses from; without it those of interface.addresses."},
@@ -185,14 +191,22 @@ var keys = []key{
 	{"client.routes", server, networks, nil, live, "Told to this client besides server.push.routes."},
 	{"client.disabled", server, yes, false, live, "Refuse it."},
 
+	{"carrier.name", both, text, "carrier0", restart, "Name of that interface, at most 15 bytes."},
+	{"carrier.addresses", both, addresses, nil, restart,
+		"Addresses of this end: packets for them are led to encase, and they must be nobody else's, this machine's " +
+			"included. With two of a family a client replaces connections without a gap."},
+	{"carrier.mtu", both, number(1280, 65535), carrier.DefaultMTU, restart,
+		"Longest packet, in bytes. A path that is narrower is found."},
+
 	{"peer.name", client, text, nil, restart, "What to call the server."},
 	{"peer.server_name", client, text, nil, restart,
 		"The name that its certificate must have; without it the host of the endpoint."},
 	{"peer.fallback_after", client, duration(100*time.Millisecond, time.Minute), tun.DefaultFallback, restart,
 		"How long datagrams alone are tried before a stream is, too."},
-	{"peer.endpoint.carrier", client, choice("udp", "tcp"), "udp", restart, "What the connection travels over."},
-	{"peer.endpoint.address", client, address, nil, restart,
-		"HOST:PORT; a name is resolved each time that it is connected to."},
+	{"peer.endpoint.carrier", client, choice("udp", "tcp", "tun253"), "udp", restart,
+		"What the connection travels over, as listen.carrier."},
+	{"peer.endpoint.address", client, text, nil, restart,
+		"HOST:PORT; a name is resolved each time that it is connected to. For tun253 a host alone."},
 	{"peer.endpoint.codec", client, text, "raw", restart, "Framing: what the server has there."},
 	{"peer.endpoint.preamble", client, texts, nil, restart,
 		"What is said before the first frame: what the server has there, and before it what a proxy on the way " +

@@ -127,17 +127,6 @@ var address = kind{"HOST:PORT", func(v any) (any, error) {
 	return t, nil
 }}
 
-// listenAddress is HOST:PORT, or the name of an inherited socket.
-var listenAddress = kind{"HOST:PORT or fd:NAME", func(v any) (any, error) {
-	if t, ok := v.(string); ok && strings.HasPrefix(t, inheritedPrefix) {
-		if len(t) == len(inheritedPrefix) {
-			return nil, fmt.Errorf(`%q has no name; write "fd:NAME"`, t)
-		}
-		return t, nil
-	}
-	return address.parse(v)
-}}
-
 var texts = kind{"list of strings", func(v any) (any, error) {
 	return list(v, `must be a list of strings: ["a", "b"]`, func(t string) (string, error) {
 		if strings.TrimSpace(t) == "" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun"
+	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/tun/link"
 )
 
@@ -69,6 +70,9 @@ var (
 	crlDesc        = desc("crl_expires_timestamp_seconds",
 		"When the list of revoked certificates expires; nobody is let in then.")
 	pendingDesc  = desc("config_needs_restart", "Keys whose new values wait for a restart.")
+	frameDesc    = desc("carrier_frames_total", "Frames that travel as IP packets.", "direction")
+	frameDrop    = desc("carrier_dropped_total", "Packets at the addresses of [carrier] that nobody got.", "reason")
+	narrowDesc   = desc("carrier_narrowed_total", "Times that a router has said that a path is narrower.")
 	peerByteDesc = desc("peer_bytes_total", "Bytes of packets of a session's present connections.", "peer", "direction")
 	peerRTTDesc  = desc("peer_rtt_seconds", "Round trip of the connection that is in use.", "peer")
 	peerLossDesc = desc("peer_loss_ratio", "Lately lost part of what was sent.", "peer")
@@ -79,7 +83,8 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc,
 		deviceErrDesc,
-		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
+		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, frameDesc, frameDrop,
+		narrowDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
 		peerDropDesc} {
 		out <- d
 	}
@@ -117,11 +122,29 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	collectStrangers(&s, gauge, count)
 	count(unroutableDesc, s.Unroutable)
 	count(reconnectDesc, s.Reconnects)
+	if c.d.frames != nil {
+		collectFrames(c.d.frames.Stats(), count)
+	}
 	if c.d.config().perPeer {
 		for _, p := range s.Sessions {
 			collectPeer(p, gauge, count)
 		}
 	}
+}
+
+func collectFrames(s carrier.Stats, count func(*prometheus.Desc, uint64, ...string)) {
+	count(frameDesc, s.Sent, "sent")
+	count(frameDesc, s.Received, "received")
+	count(narrowDesc, s.Narrowed)
+	count(frameDrop, s.Malformed, "malformed")
+	count(frameDrop, s.Fragments, "fragment")
+	count(frameDrop, s.BadSource, "source")
+	count(frameDrop, s.Other, "other_protocol")
+	count(frameDrop, s.Unexpected, "unexpected")
+	count(frameDrop, s.Full, "full")
+	count(frameDrop, s.Unreachable, "unreachable")
+	count(frameDrop, s.TooBig, "too_big")
+	count(frameDrop, s.Unsent, "unsent")
 }
 
 // collectStrangers counts those who are not, or not yet, clients.
