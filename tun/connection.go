@@ -47,6 +47,7 @@ type connection struct {
 // A mover is a link.Stream or link.Datagrams.
 type mover interface {
 	Send() error
+	SendNow(u *link.Unit) bool
 	Receive() error
 	Stats() link.Stats
 }

@@ -52,7 +52,9 @@ type session struct {
 // push sends a packet, which it takes over.
 func (s *session) push(u *link.Unit) {
 	if c := s.active.Load(); c != nil {
-		c.queue.Push(u)
+		if !c.link.SendNow(u) {
+			c.queue.Push(u)
+		}
 		return
 	}
 	s.lost.Add(1)

@@ -124,6 +124,35 @@ func TestWriteBufferBoundsMemory(t *testing.T) {
 	})
 }
 
+// TestAvailable fills the write buffer while the carrier takes nothing: as long as there is room, no Write waits.
+func TestAvailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := wrapConfigs(t, "length:16be")
+		a, b := bio.Pair(100)
+		c, s := connect(t, a, b, client, server)
+		if n := c.Available(); n != 0 {
+			t.Errorf("%d bytes are available before the handshake", n)
+		}
+		shake(t, c, s)
+		before := c.Available()
+		for c.Available() > 0 {
+			c.SetWriteDeadline(time.Now().Add(time.Second))
+			began := time.Now()
+			if _, err := c.Write(make([]byte, 100)); err != nil || time.Since(began) > 0 {
+				t.Fatalf("with %d bytes available, Write waits %v: %v", c.Available(), time.Since(began), err)
+			}
+		}
+		if before < wrap.DefaultWriteBuffer/2 {
+			t.Errorf("%d bytes are available in the beginning", before)
+		}
+		_, err := c.Write(make([]byte, 100))
+		wantErr(t, "Write without room", err, os.ErrDeadlineExceeded)
+		if c.Abort(); c.Available() != 0 {
+			t.Errorf("%d bytes are available after Abort", c.Available())
+		}
+	})
+}
+
 // TestConcurrentUse calls everything at once, for the race detector, and checks that records stay whole.
 func TestConcurrentUse(t *testing.T) {
 	const writers, messages = 4, 50

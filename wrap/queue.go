@@ -219,6 +219,16 @@ func (s *sender) room() (<-chan struct{}, error) {
 	return s.vacant, nil
 }
 
+// available returns how much may be held before a Write waits, in bytes of memory.
+func (s *sender) available() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0
+	}
+	return max(s.c.cfg.writeBuffer()-s.heldLocked(), 0)
+}
+
 // heldLocked returns how much is not yet with the carrier, in bytes of memory.
 func (s *sender) heldLocked() int { return s.stored + s.backlogLocked() }
 

@@ -30,6 +30,15 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
+// Available returns how many bytes there is room for in the write buffer: so many can be written without waiting. It is 0
+// before the handshake is done and when nothing can be written any more.
+func (c *Conn) Available() int {
+	if !c.open.Load() || c.closing.Load() {
+		return 0
+	}
+	return c.out.available()
+}
+
 // writable waits until there is room for a record, or a reason why there never will be. Before that, a codec that
 // gathers is told not to wait for more, if it was promised more.
 func (c *Conn) writable(promised bool) error {

@@ -19,6 +19,8 @@ type MessageConn interface {
 	// Serve hands to handle the messages that come, several at once if they came so, until the connection or handle fails,
 	// and returns that error. They may be changed, and are valid during the call; calls do not overlap.
 	Serve(handle func(messages [][]byte) error) error
+	// Ready reports whether a message can be written without waiting for the peer.
+	Ready() bool
 	// MTU returns how long a message may be, in bytes.
 	MTU() int
 	// Probe sends a message although it is longer than MTU. What cannot leave is refused with a *bio.TooLongError.
@@ -105,6 +107,23 @@ func (d *Datagrams) Send() error {
 			return err
 		}
 	}
+}
+
+// SendNow sends a small packet that comes alone, from here: it reports false, and does nothing, if that is not so. Errors
+// are left to be found by Send. It may be called at any time.
+func (d *Datagrams) SendNow(u *Unit) bool {
+	if !u.simple() || !d.conn.Ready() || !d.queue.claim() {
+		return false
+	}
+	defer d.queue.yield()
+	s := sheets.Get().(*sheet)
+	defer sheets.Put(s)
+	var cut packet.Segmenter
+	if d.sendUnit(s, u, &cut) == nil {
+		d.flush(s)
+	}
+	s.clear()
+	return true
 }
 
 // sendUnit puts the pieces of a Unit into the batch.

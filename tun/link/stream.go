@@ -14,14 +14,19 @@ import (
 type Stream struct {
 	receiver
 	conn  io.ReadWriter
+	room  available // conn, or nil if it does not say
 	queue *Queue
 	join  *packet.Coalescer // of what comes
 }
 
 // NewStream returns a link between conn and a device: what is put into q is sent, what comes is written to w.
 func NewStream(conn io.ReadWriter, q *Queue, w *Writer, cfg Config) *Stream {
-	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, queue: q}
+	room, _ := conn.(available)
+	return &Stream{receiver: receiver{cfg: cfg, to: w}, conn: conn, room: room, queue: q}
 }
+
+// available is implemented by connections that know how many bytes they take without waiting, such as a *wrap.Conn.
+type available interface{ Available() int }
 
 // Stats returns a snapshot. It may be called at any time.
 func (s *Stream) Stats() Stats { return s.stats.snapshot(s.queue) }
@@ -58,6 +63,23 @@ func (s *Stream) Send() error {
 			return err
 		}
 	}
+}
+
+// SendNow sends a small packet that comes alone and cannot wait for the connection, from here: it reports false, and does
+// nothing, if that is not so. Errors are left to be found by Send. It may be called at any time.
+func (s *Stream) SendNow(u *Unit) bool {
+	if !u.simple() || s.room == nil || s.room.Available() < 2*smallUnit || !s.queue.claim() {
+		return false
+	}
+	defer s.queue.yield()
+	lent := sendBuffers.Get().(*[]byte)
+	defer sendBuffers.Put(lent)
+	out := *lent
+	var cut packet.Segmenter
+	if s.sendUnit(&out, u, &cut) == nil {
+		s.write(&out)
+	}
+	return true
 }
 
 // sendUnit sends a Unit, or puts it to those that are gathered if it is small.

@@ -56,6 +56,9 @@ func (u *Unit) Release() {
 // Destination returns the address that the packet is for.
 func (u *Unit) Destination() netip.Addr { return packet.Destination(u.Data) }
 
+// simple reports whether the Unit is one packet, and short.
+func (u *Unit) simple() bool { return u.GSO.Kind == packet.Single && len(u.Data) <= smallUnit }
+
 // cost is the memory that the Unit takes, in bytes.
 func (u *Unit) cost() int { return len(u.buf) }
 

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap"
 )
 
 // TestServe hands over what waits for Read and then what comes, in order, through codecs of every kind.
@@ -90,5 +92,29 @@ func TestServeEnds(t *testing.T) {
 	_, s := connect(t, client, server)
 	if err := s.Serve(nil); err == nil {
 		t.Error("Serve goes beside a Handler")
+	}
+}
+
+// TestReady tells when a Write would wait or fail.
+func TestReady(t *testing.T) {
+	client, server := configs(t, "")
+	h := newHost(t, server)
+	sock, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(h.addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Client(wrap.Datagram(sock, nil, 0), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.Ready() {
+		t.Error("it is ready before the handshake")
+	}
+	if err := c.Handshake(); err != nil || !c.Ready() {
+		t.Errorf("it is not ready after the handshake: %v", err)
+	}
+	if c.Close(); c.Ready() {
+		t.Error("it is ready after Close")
 	}
 }

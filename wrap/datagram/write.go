@@ -123,6 +123,10 @@ func (c *Conn) awaitWrite() error {
 	}
 }
 
+// Ready reports whether a Write would neither wait nor fail: the handshake is done, and there is room. Over UDP there is
+// always room; what the machine itself cannot send yet, it may wait for.
+func (c *Conn) Ready() bool { return c.open.Load() && !c.closed.Load() && !c.busy() }
+
 // busy reports whether a Write shall wait.
 func (c *Conn) busy() bool { return c.out.full() || c.codec.mach.full() }
 
