@@ -129,7 +129,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c.settings = settings{
 		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: c.dev.writer, own: c.dev.device.Offloads(),
-		control: c.control,
+		control: c.control, log: c.log,
 	}
 	return c, nil
 }

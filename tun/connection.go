@@ -34,9 +34,11 @@ type connection struct {
 	queue    *link.Queue
 	link     mover
 	health   health
+	path     *pathMTU      // of datagrams
+	pathSeen atomic.Int32  // what was logged of it
+	worn     atomic.Bool   // its keys are nearly
 	chatter  meter         // of control messages that are heard
 	flooded  atomic.Uint64 // and those that were not
-	worn     atomic.Bool   // its keys are nearly
 	began    time.Time
 	once     sync.Once
 	sent     chan struct{} // closed when Send has ended
@@ -66,7 +68,8 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	}
 	if m, ok := conn.(*datagram.Conn); ok {
 		c.carrier = Datagrams
-		cfg.Safe = safeLength(m)
+		cfg.Safe, cfg.Refused = safeLength(m), c.tooLong
+		c.discover(m)
 		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.far, cfg)
 	} else {
 		c.link = link.NewStream(conn, c.queue, s.settings.writer, cfg)
@@ -146,18 +149,8 @@ func (c *connection) control(t wire.Type, body []byte) error {
 			return err
 		}
 		c.health.pong(p, time.Now())
-	case wire.TypeProbe:
-		p, err := wire.ParseProbe(body)
-		if err != nil {
-			return err
-		}
-		c.say(wire.TypeProbed, wire.AppendProbed(nil, wire.Probed{ID: p.ID, Length: p.Length}))
-	case wire.TypeProbed:
-		p, err := wire.ParseProbed(body)
-		if err != nil {
-			return err
-		}
-		c.health.probed(p)
+	case wire.TypeProbe, wire.TypeProbed:
+		return c.controlPath(t, body)
 	case wire.TypeBye:
 		b, err := wire.ParseBye(body)
 		if err != nil {

@@ -33,8 +33,7 @@ type health struct {
 	sentThen uint32
 	sent     uint64 // packets, at the last look
 	received uint64
-	loss     float64 // of packets that were sent, between the last two Pongs
-	probe    wire.Probed
+	loss     float64       // of packets that were sent, between the last two Pongs
 	once     chan struct{} // closed with the first Pong
 }
 
@@ -120,11 +119,18 @@ func (h *health) latest() (answered int, rtt time.Duration) {
 	return h.answered, h.newest
 }
 
-// probed takes in that a datagram of a length has arrived.
-func (h *health) probed(p wire.Probed) {
+// forgive forgets that packets did not arrive: those that go from now on are others.
+func (h *health) forgive() {
 	h.mu.Lock()
-	h.probe = p
+	h.lost = false
 	h.mu.Unlock()
+}
+
+// roundTrip returns how long answers take, smoothed; 0: it is not known.
+func (h *health) roundTrip() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rtt
 }
 
 // works reports whether packets can be expected to arrive.

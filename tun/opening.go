@@ -43,16 +43,17 @@ func tellDatagram(conn *datagram.Conn, message []byte) error {
 	return err
 }
 
-const (
-	// safePayload is what every path carries in one datagram: the packets that every host takes, without the headers of
-	// IPv4 and UDP. https://www.rfc-editor.org/rfc/rfc1122#section-3.3.2
-	safePayload = 576 - 20 - 8
-	// leastSafe is how long a message is even if codec and DTLS leave less of that.
-	leastSafe = 128
-)
+// SafeDatagram is how long a datagram may be, in bytes, that every path carries: the packets that every host takes,
+// without the headers of IPv4 and UDP. A tunnel is begun with no longer ones, and so should be a handshake: afterwards
+// longer ones are looked for.
+// https://www.rfc-editor.org/rfc/rfc1122#section-3.3.2
+const SafeDatagram = 576 - 20 - 8
+
+// leastSafe is how long a message is even if codec and DTLS leave less of that.
+const leastSafe = 128
 
 // safeLength returns how long a message may be, in bytes, to arrive on any path.
-func safeLength(conn *datagram.Conn) int { return max(safePayload-conn.Overhead(), leastSafe) }
+func safeLength(conn *datagram.Conn) int { return max(SafeDatagram-conn.Overhead(), leastSafe) }
 
 // refuse tells the peer why this is the end, and ends the connection.
 func refuse(conn net.Conn, b wire.Bye) {

@@ -131,7 +131,8 @@ func (r *rig) start() {
 		if streams, err = net.Listen("tcp", streamPort); err != nil {
 			return err
 		}
-		datagrams, err = datagram.Listen("udp", datagramPort, &datagram.Config{TLS: serverTLS, MTU: 1472, Queue: 4 << 20},
+		datagrams, err = datagram.Listen("udp", datagramPort, &datagram.Config{TLS: serverTLS, MTU: 1472, Queue: 4 << 20,
+			Stack: dtls.Stack(dtls.Options{MTU: SafeDatagram})},
 			datagram.ListenOptions{})
 		return err
 	})
@@ -173,7 +174,7 @@ type traveller struct {
 	ended  chan error
 }
 
-// client makes a client with a certificate, which connects by the carriers that are named.
+// client makes a client with a certificate, next to the server, which connects by the carriers that are named.
 func (r *rig) client(name string, change func(*ClientConfig), carriers ...Carrier) *traveller {
 	r.t.Helper()
 	r.count++
@@ -182,6 +183,14 @@ func (r *rig) client(name string, change func(*ClientConfig), carriers ...Carrie
 	tuntest.Connect(r.ns, c.ns, port, fmt.Sprintf("10.1.1.%d/32", r.count), "eth0", fmt.Sprintf("10.1.0.%d/24", 1+r.count))
 	r.ns.IP("link", "set", port, "master", "br0")
 	c.ns.IP("route", "add", "default", "via", "10.1.0.1")
+	c.begin(change, carriers...)
+	return c
+}
+
+// begin makes the client and runs it.
+func (c *traveller) begin(change func(*ClientConfig), carriers ...Carrier) {
+	r, name := c.r, c.name
+	r.t.Helper()
 	cert := r.issue(name)
 	var logger *slog.Logger
 	c.log, logger = newJournal(r.t, name)
@@ -201,7 +210,6 @@ func (r *rig) client(name string, change func(*ClientConfig), carriers ...Carrie
 	c.ended = make(chan error, 1)
 	go func() { c.ended <- c.client.Run(ctx) }()
 	r.t.Cleanup(c.halt)
-	return c
 }
 
 func (c *traveller) halt() {
@@ -221,7 +229,7 @@ func (c *traveller) endpoint(carrier Carrier, cert tls.Certificate) Endpoint {
 	clientTLS := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: c.r.ca.Pool(), ServerName: "server.test"}
 	if carrier == Datagrams {
 		cfg := &datagram.Config{TLS: clientTLS, MTU: 1472, Queue: 4 << 20,
-			Stack: dtls.Stack(dtls.Options{SendCID: true})}
+			Stack: dtls.Stack(dtls.Options{SendCID: true, MTU: SafeDatagram})}
 		return Endpoint{Name: "udp://" + datagramPort, Carrier: carrier, Codec: "raw",
 			Dial: func(ctx context.Context) (conn net.Conn, err error) {
 				err = c.ns.Try(func() error { conn, err = datagram.Dial(ctx, "udp", datagramPort, cfg); return err })

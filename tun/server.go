@@ -108,7 +108,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.settings = settings{
 		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: cfg.QueueTarget, writer: s.dev.writer, own: s.dev.device.Offloads(),
 		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead),
-		control: s.control, route: s.routeFor,
+		control: s.control, route: s.routeFor, log: s.log,
 	}
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,7 +20,8 @@ type settings struct {
 	queueTarget     time.Duration
 	keepalive, dead time.Duration
 	writer          *link.Writer
-	own             device.Offloads                                                       // of the device here
+	own             device.Offloads // of the device here
+	log             *slog.Logger
 	route           func(from *session, destination netip.Addr) (to *link.Queue, ok bool) // see link.Config; nil: as there
 
 	// control handles what is not handled by every connection: Hello, Config, Attach.
@@ -71,6 +73,7 @@ func (s *session) run(c *connection) error {
 		go c.bye(*over)
 	}
 	s.choose(time.Now())
+	c.followPath(time.Now())
 	defer s.detach(c)
 	return c.run()
 }
@@ -99,6 +102,7 @@ func (s *session) tick(now time.Time) {
 		case ask || !c.health.proven() && now.Sub(c.began) < stallAfter:
 			c.ping(now)
 		}
+		c.followPath(now)
 		c.queue.Trim(now)
 	}
 	s.choose(now)

@@ -58,11 +58,11 @@ type Session struct {
 	Addresses   []netip.Prefix `json:"addresses"`
 	Networks    []netip.Prefix `json:"networks,omitempty"` // behind a client
 	Since       time.Time      `json:"since"`
-	MTU         int            `json:"mtu"`
-	MTUSource   string         `json:"mtu_source"`
-	Active      string         `json:"active"` // the carrier where packets go
-	Moves       uint64         `json:"moves"`  // times that they have changed to another carrier
-	Lost        uint64         `json:"lost"`   // packets for which there was no connection
+	MTU         int            `json:"mtu"`        // of packets to the peer, at the moment
+	MTUSource   string         `json:"mtu_source"` // see PathMTU
+	Active      string         `json:"active"`     // the carrier where packets go
+	Moves       uint64         `json:"moves"`      // times that they have changed to another carrier
+	Lost        uint64         `json:"lost"`       // packets for which there was no connection
 	Connections []Connection   `json:"connections"`
 }
 
@@ -76,16 +76,19 @@ type Connection struct {
 	Since   time.Time  `json:"since"` // and so the age of its keys
 	Works   bool       `json:"works"`
 	RTT     float64    `json:"rtt_ms"`
-	Loss    float64    `json:"loss"`    // of packets that this end has sent lately, 0 to 1
+	Loss    float64    `json:"loss"`   // of packets that this end has sent lately, 0 to 1
+	Waiting int        `json:"queued"` // bytes
+	MTU     int        `json:"mtu"`    // of packets to the peer; see PathMTU for more
+	Source  string     `json:"mtu_source"`
 	Flooded uint64     `json:"flooded"` // control messages that were too many to be heard
-	Waiting int        `json:"queued"`  // bytes
 	Stats   link.Stats `json:"stats"`
 }
 
 func (s *session) describe(now time.Time) (out Session) {
-	out = Session{ID: s.id, MTU: s.mtu, MTUSource: "configured", Moves: s.moves.Load(), Lost: s.lost.Load()}
+	out = Session{ID: s.id, MTU: s.mtu, MTUSource: string(fromConfig), Moves: s.moves.Load(), Lost: s.lost.Load()}
 	if c := s.active.Load(); c != nil {
-		out.Active = string(c.carrier)
+		path := c.pathMTU()
+		out.Active, out.MTU, out.MTUSource = string(c.carrier), path.To, path.Source
 	}
 	for _, c := range s.list() {
 		out.Connections = append(out.Connections, c.describe(now))
@@ -94,11 +97,12 @@ func (s *session) describe(now time.Time) (out Session) {
 }
 
 func (c *connection) describe(now time.Time) Connection {
-	state := c.state()
+	state, path := c.state(), c.pathMTU()
 	out := Connection{
 		Carrier: string(c.carrier), Codec: c.codec, Remote: c.conn.RemoteAddr().String(), TLS: versionName(state.Version),
 		Cipher: tls.CipherSuiteName(state.CipherSuite), Since: ago(c.began, now), Works: c.health.works(now),
 		Flooded: c.flooded.Load(), Waiting: c.queue.Len(), Stats: c.link.Stats(),
+		MTU: path.To, Source: path.Source,
 	}
 	if c.endpoint != "" {
 		out.Remote = c.endpoint

@@ -53,8 +53,11 @@ const (
 	// batch is how many messages are sent or received at once, as many as the kernel cuts a datagram into.
 	batch = 64
 	// longest is how long a message may be.
-	longest = 2048
+	longest = LongestMessage
 )
+
+// LongestMessage is how long a message may be, in bytes, to be sent and received in one piece, whatever the path allows.
+const LongestMessage = 2048
 
 // A sheet holds the messages of a batch side by side.
 type sheet struct {

@@ -80,11 +80,20 @@ func (c *Conn) SetMTU(datagram int) error {
 	return nil
 }
 
+// everyPath is what every path carries in one datagram. https://www.rfc-editor.org/rfc/rfc1122#section-3.3.2
+const everyPath = 576 - 20 - 8
+
 // narrow takes in that a datagram was too long for the path.
 func (c *Conn) narrow(big *udp.TooBigError) {
 	most := big.MaxPayload()
-	if most == 0 { // nobody knows
-		most = min(wrap.DefaultMTU, big.Size-1)
+	switch {
+	case most > 0:
+	case big.Size > int(c.mtu.Load()): // a probe: it says nothing of what is shorter
+		return
+	case big.Size > wrap.DefaultMTU: // nobody knows
+		most = wrap.DefaultMTU
+	default:
+		most = min(everyPath, big.Size-1)
 	}
 	most = max(most, int(c.codec.lim.Head+c.codec.lim.Tail)+minRecord)
 	for {
