@@ -96,6 +96,7 @@ func up(c *cobra.Command, file, version string) error {
 	if err := found.Complain(c.ErrOrStderr()); err != nil {
 		return err
 	}
+	guardInherited(false)
 	steward, err := startSteward(cfg, c.ErrOrStderr())
 	if err != nil {
 		return err

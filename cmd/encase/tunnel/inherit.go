@@ -37,3 +37,15 @@ func inheritedFrom(name string, first int, env func(string) string) (*os.File, e
 	}
 	return os.NewFile(uintptr(first+i), name), nil
 }
+
+// guardInherited keeps such sockets from programs that this one starts; with open they outlive one that this process
+// executes in its place.
+func guardInherited(open bool) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return
+	}
+	count, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	for fd := firstInherited; fd < firstInherited+count; fd++ {
+		setCloseOnExec(fd, !open)
+	}
+}

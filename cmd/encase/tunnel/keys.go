@@ -214,7 +214,9 @@ var keys = []key{
 	{"peer.endpoint.mtu", client, number(600, 65507), defaultPacket, restart, "As listen.mtu."},
 
 	{"observability.log_level", both, choice("info", "debug", "warn", "error"), "info", live, "What is logged."},
-	{"observability.log_format", both, choice("text", "json"), "text", restart, "How."},
+	{"observability.log_format", both, choice("auto", "text", "json", "journal"), "auto", restart,
+		"How. journal: to that of systemd, with what is told of a client or a connection in fields. auto: to the journal if " +
+			"it reads what encase writes, else text."},
 	{"observability.control_socket", both, text, "", restart,
 		"Unix socket for status, kick and the like; it is for its owner alone. Empty: /run/encase/NAME.sock, with " +
 			"the name of the interface."},

@@ -47,6 +47,7 @@ func (c *config) become(s *steward) error {
 	if err != nil {
 		return err
 	}
+	guardInherited(true)
 	environment := os.Environ()
 	if s != nil {
 		ends, err := s.keep()
@@ -145,4 +146,13 @@ func keptCapabilities() []int {
 		return []int{unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE}
 	}
 	return []int{unix.CAP_NET_ADMIN}
+}
+
+// setCloseOnExec says whether a file is closed when this process executes another program.
+func setCloseOnExec(fd int, closed bool) {
+	flags := 0
+	if closed {
+		flags = unix.FD_CLOEXEC
+	}
+	unix.FcntlInt(uintptr(fd), unix.F_SETFD, flags) // what is no file need not be closed
 }

@@ -19,3 +19,6 @@ func (c *config) become(*steward) error {
 func inheritedPipe(string) *os.File { return nil }
 
 func keptCapabilities() []int { return nil }
+
+// setCloseOnExec does nothing: systemd is Linux's.
+func setCloseOnExec(int, bool) {}
