@@ -57,7 +57,7 @@ man: build ## man pages into man/
 
 install: build man ## the command and its man pages into PREFIX (/usr/local)
 	install -D -m 755 $(BIN)/encase $(DESTDIR)$(PREFIX)/bin/encase
-	for page in man/*.[15]; do \
+	for page in man/*.[158]; do \
 	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); done
 
 deb: ## a Debian package in bin/; VERSION= sets its version, GOARCH= the machine

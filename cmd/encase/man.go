@@ -23,8 +23,8 @@ func manCommand(make func() *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man [DIR]",
 		Short: "Write the manual pages",
-		Long: `Write the manual pages encase.1, encase-connect.1 and so on, and encase.toml.5, to
-DIR, or to the current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
+		Long: `Write the manual pages encase.1, encase-connect.1 and so on, encase.toml.5 and
+encase.8 to DIR, or to the current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
 		Hidden: true,
 		Args:   cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ DIR, or to the current directory. SOURCE_DATE_EPOCH, if it is set, is their date
 			if err := writeManual(make(), dir, told); err != nil {
 				return err
 			}
-			return writeFormat(dir, told)
+			return writeOthers(dir, told)
 		},
 	}
 }
@@ -63,14 +63,19 @@ func writeManual(c *cobra.Command, dir string, written func(path string)) error 
 	return nil
 }
 
-// writeFormat writes the page of the configuration file.
-func writeFormat(dir string, written func(path string)) error {
+// writeOthers writes the pages of the configuration file and of the daemon.
+func writeOthers(dir string, written func(path string)) error {
 	info, _ := debug.ReadBuildInfo()
-	path := filepath.Join(dir, "encase.toml.5")
-	if err := os.WriteFile(path, []byte(tunnel.Manual(dateOfPages(), moduleVersion(info))), 0o644); err != nil {
-		return err
+	date, version := dateOfPages(), moduleVersion(info)
+	for _, page := range []struct{ name, text string }{
+		{"encase.toml.5", tunnel.Manual(date, version)}, {"encase.8", tunnel.DaemonManual(date, version)},
+	} {
+		path := filepath.Join(dir, page.name)
+		if err := os.WriteFile(path, []byte(page.text), 0o644); err != nil {
+			return err
+		}
+		written(path)
 	}
-	written(path)
 	return nil
 }
 

@@ -74,12 +74,14 @@ type Packet struct {
 
 // Stats counts what a device has done. Packets that stand for many count once.
 type Stats struct {
-	Read, ReadBytes       uint64
-	Written, WrittenBytes uint64
-	ReadErrors            uint64 // packets from the kernel that make no sense; dropped
-	WriteErrors           uint64 // packets that the kernel refused; dropped
-	Down                  uint64 // packets written while the interface was down; dropped
-	CutAfterRefusal       uint64 // super-packets that the kernel refused whole and took in pieces
+	Read            uint64 `json:"read"`
+	ReadBytes       uint64 `json:"read_bytes"`
+	Written         uint64 `json:"written"`
+	WrittenBytes    uint64 `json:"written_bytes"`
+	ReadErrors      uint64 `json:"read_errors"`       // packets from the kernel that make no sense; dropped
+	WriteErrors     uint64 `json:"write_errors"`      // packets that the kernel refused; dropped
+	Down            uint64 `json:"down"`              // packets written while the interface was down; dropped
+	CutAfterRefusal uint64 `json:"cut_after_refusal"` // super-packets that the kernel refused whole and took in pieces
 }
 
 type counters struct {

@@ -50,16 +50,18 @@ type Config struct {
 
 // Stats counts what a link has moved. Packets that stand for many count once.
 type Stats struct {
-	Sent, SentBytes         uint64
-	Received, ReceivedBytes uint64
-	Spoofed                 uint64 // from addresses that the peer may not use; dropped
-	Unreachable             uint64 // to addresses that the peer may not reach; dropped
-	Refused                 uint64 // packets of the peer that make no sense; dropped
-	Undeliverable           uint64 // packets that the device did not take
-	TooBig                  uint64 // packets that were too long for the path; dropped, and their senders told
-	DroppedFull             uint64 // packets that had no place in the queue
-	DroppedLate             uint64 // packets dropped because their flow waited too long
-	MarkedLate              uint64 // and those that got a mark instead
+	Sent          uint64 `json:"sent"`
+	SentBytes     uint64 `json:"sent_bytes"`
+	Received      uint64 `json:"received"`
+	ReceivedBytes uint64 `json:"received_bytes"`
+	Spoofed       uint64 `json:"spoofed"`       // from addresses that the peer may not use; dropped
+	Unreachable   uint64 `json:"unreachable"`   // to addresses that the peer may not reach; dropped
+	Refused       uint64 `json:"refused"`       // packets of the peer that make no sense; dropped
+	Undeliverable uint64 `json:"undeliverable"` // packets that the device did not take
+	TooBig        uint64 `json:"too_big"`       // packets that were too long for the path; dropped, and their senders told
+	DroppedFull   uint64 `json:"dropped_full"`  // packets that had no place in the queue
+	DroppedLate   uint64 `json:"dropped_late"`  // packets dropped because their flow waited too long
+	MarkedLate    uint64 `json:"marked_late"`   // and those that got a mark instead
 }
 
 type counters struct {

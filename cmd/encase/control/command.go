@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/encase-tls/encase/cmd/encase/complete"
 	"github.com/encase-tls/encase/cmd/encase/exit"
 	"github.com/encase-tls/encase/cmd/encase/terminal"
 )
@@ -31,7 +32,26 @@ type target struct{ socket string }
 
 func (t *target) flag(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&t.socket, "socket", "", "talk with the daemon at `PATH`, instead of "+runFolder+"/NAME.sock")
+	if c.ValidArgsFunction == nil {
+		c.ValidArgsFunction = complete.Names(runFolder, ".sock")
+	}
 	return c
+}
+
+// clients completes the name of a client, which the daemon is asked for.
+func (t *target) clients(words ...string) cobra.CompletionFunc {
+	return complete.First(func(c *cobra.Command) []string {
+		const quick = time.Second // a shell waits
+		ctx, cancel := context.WithTimeout(context.Background(), quick)
+		defer cancel()
+		names := words
+		if a, err := t.ask(ctx, "", Request{Do: Status}); err == nil && a.Status != nil {
+			for i := range a.Status.Sessions {
+				names = append(names, a.Status.Sessions[i].Peer)
+			}
+		}
+		return names
+	})
 }
 
 // path returns the socket: by name, or the only one that there is.
@@ -139,7 +159,8 @@ func reloadCommand() *cobra.Command {
 func kickCommand() *cobra.Command {
 	t, text := &target{}, ""
 	c := &cobra.Command{
-		Use: "kick CLIENT", Short: "End the session of a client", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: t.clients(),
+		Use:               "kick CLIENT", Short: "End the session of a client", Args: cobra.ExactArgs(1),
 		Long: "End the session of a client, by the name that \"encase status\" shows. It may come\nback at once; to keep " +
 			"it out, " +
 			"use \"encase ban\".\n\nSEE ALSO\n\nencase-ban(1), encase-status(1)",
@@ -154,7 +175,8 @@ func kickCommand() *cobra.Command {
 func banCommand() *cobra.Command {
 	t, d := &target{}, time.Duration(0)
 	c := &cobra.Command{
-		Use: "ban {WHO | list | del WHO}", Short: "Keep clients out", Long: longBan, Args: cobra.RangeArgs(1, 2),
+		ValidArgsFunction: t.clients("list", "del"),
+		Use:               "ban {WHO | list | del WHO}", Short: "Keep clients out", Long: longBan, Args: cobra.RangeArgs(1, 2),
 		Example: "  encase ban alice.example\n  encase ban 198.51.100.0/24 --for 2h\n  encase ban list\n  encase ban del " +
 			"alice.example",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -240,7 +262,8 @@ func writeJSON(w io.Writer, v any) error {
 func pingCommand() *cobra.Command {
 	t, count := &target{}, 4
 	c := &cobra.Command{
-		Use: "ping [CLIENT]", Short: "Ask the other end whether it is there", Args: cobra.MaximumNArgs(1), Long: longPing,
+		ValidArgsFunction: t.clients(),
+		Use:               "ping [CLIENT]", Short: "Ask the other end whether it is there", Args: cobra.MaximumNArgs(1), Long: longPing,
 		RunE: func(c *cobra.Command, args []string) error {
 			for i := range count {
 				if i > 0 {

@@ -61,9 +61,11 @@ rates, round trips, loss and queues of the last minute.
 A connection that is marked with * is where packets go. "silent" means that packets
 are not expected to arrive there at the moment.
 
+With --json all there is, is written; encase(8) explains each field.
+
 SEE ALSO
 
-encase-up(1), encase-ping(1), encase-leases(1)`
+encase(8), encase-up(1), encase-ping(1), encase-leases(1)`
 
 // writeStatus writes a State for people; h, if it is not nil, is what went before.
 func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) error {

@@ -93,6 +93,7 @@ var installed = []string{
 	"/etc/encase/server.toml.example", "/etc/encase/client.toml.example", "/usr/share/doc/encase/copyright",
 	"/usr/share/bash-completion/completions/encase", "/usr/share/fish/vendor_completions.d/encase.fish",
 	"/usr/share/man/man1/encase.1.gz", "/usr/share/man/man1/encase-up.1.gz", "/usr/share/man/man5/encase.toml.5.gz",
+	"/usr/share/man/man8/encase.8.gz",
 }
 
 // A Debian package can be installed, upgraded, removed and purged. What its user has written stays; what is the
@@ -114,6 +115,7 @@ func TestDeb(t *testing.T) {
 	if got := run(t, filepath.Join(root, "usr/bin/encase"), "--version"); !strings.HasPrefix(got, "encase ") {
 		t.Errorf("the program says %q", got)
 	}
+	checkCompletions(t, root)
 	edited, own, state := root+"/etc/encase/server.toml.example", root+"/etc/encase/a.key", root+"/var/lib/encase/leases"
 	for _, f := range []string{edited, own, state} {
 		write(t, f, "mine")
@@ -134,6 +136,20 @@ func TestDeb(t *testing.T) {
 	}
 	if _, err := os.Stat(own); err != nil {
 		t.Errorf("a key after a purge: %v", err)
+	}
+}
+
+// checkCompletions wants each shell to understand what it gets.
+func checkCompletions(t *testing.T, root string) {
+	t.Helper()
+	for shell, file := range map[string]string{
+		"bash": "bash-completion/completions/encase", "zsh": "zsh/vendor-completions/_encase",
+		"fish": "fish/vendor_completions.d/encase.fish",
+	} {
+		t.Run(shell, func(t *testing.T) {
+			needs(t, false, shell)
+			run(t, shell, "-n", root+"/usr/share/"+file)
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/encase-tls/encase/cmd/encase/complete"
 	"github.com/encase-tls/encase/cmd/encase/exit"
 	"github.com/encase-tls/encase/cmd/encase/terminal"
 )
@@ -114,7 +115,8 @@ encase-pki-revoke(1), encase-pki-list(1)`
 func revokeCommand(dir *string) *cobra.Command {
 	hex := ""
 	c := &cobra.Command{
-		Use: "revoke {NAME | --serial NUMBER}", Short: "Revoke a certificate", Long: longRevoke, Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: complete.First(func(*cobra.Command) []string { return complete.NamesIn(*dir, ".crt") }),
+		Use:               "revoke {NAME | --serial NUMBER}", Short: "Revoke a certificate", Long: longRevoke, Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var number *big.Int
 			switch {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/encase-tls/encase/cmd/encase/complete"
 	"github.com/encase-tls/encase/cmd/encase/conf"
 	"github.com/encase-tls/encase/cmd/encase/exit"
 )
@@ -43,8 +44,7 @@ func upCommand(version string) *cobra.Command {
 			return up(c, file, version)
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "read `FILE`; NAME stands for /etc/encase/NAME.toml")
-	return c
+	return configFlag(c, &file)
 }
 
 func checkCommand() *cobra.Command {
@@ -72,7 +72,19 @@ func checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "read `FILE`; NAME stands for /etc/encase/NAME.toml")
+	return configFlag(c, &file)
+}
+
+// configFolder is where configurations are that have a NAME.
+const configFolder = "/etc/encase"
+
+// configFlag gives a command the flag that names a file, and shells what may follow.
+func configFlag(c *cobra.Command, file *string) *cobra.Command {
+	c.Flags().StringVarP(file, "config", "c", "", "read `FILE`; NAME stands for "+configFolder+"/NAME.toml")
+	c.ValidArgsFunction = complete.Names(configFolder, ".toml")
+	if err := c.MarkFlagFilename("config", "toml"); err != nil {
+		panic(err) // there is no such flag
+	}
 	return c
 }
 
@@ -86,7 +98,7 @@ func fileOf(flag string, args []string) (string, error) {
 	case len(args) == 0:
 		return "", exit.Usagef("which tunnel? Give a NAME, for /etc/encase/NAME.toml, or --config FILE")
 	}
-	return filepath.Join("/etc/encase", filepath.Base(args[0])+".toml"), nil
+	return filepath.Join(configFolder, filepath.Base(args[0])+".toml"), nil
 }
 
 func up(c *cobra.Command, file, version string) error {

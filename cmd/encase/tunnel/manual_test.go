@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/encase-tls/encase/cmd/encase/control"
 )
 
 // The manual lists every key, and its examples are right but for the files that they name.
@@ -32,6 +34,27 @@ func TestManual(t *testing.T) {
 	}
 	for line := range strings.Lines(page) {
 		if strings.HasPrefix(line, "'") || len(line) > 400 {
+			t.Errorf("a bad line: %s", line)
+		}
+	}
+}
+
+// The page of the daemon lists every field of the status and every metric, and no line of it is taken for a request.
+func TestDaemonManual(t *testing.T) {
+	page := DaemonManual("Jan 2026", "1")
+	for _, f := range control.Fields() {
+		if !strings.Contains(page, ".B "+escaped(f.Path)+"\n") {
+			t.Errorf("%s is not in the manual", f.Path)
+		}
+	}
+	for _, m := range metrics() {
+		if m.help == "" || !strings.Contains(page, ".B "+escaped(m.name)+"\n"+escaped(m.help)+"\n") {
+			t.Errorf("%s is not in the manual: %q", m.name, m.help)
+		}
+	}
+	request := regexp.MustCompile(`^\.(TH|SH|TP|PP|br|B|I|BR|RI|RB|IR) ?|^[^.']`)
+	for line := range strings.Lines(page) {
+		if !request.MatchString(line) {
 			t.Errorf("a bad line: %s", line)
 		}
 	}

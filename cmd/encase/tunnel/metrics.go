@@ -236,15 +236,8 @@ func collectPeer(p tun.Session, gauge func(*prometheus.Desc, float64, ...string)
 // MetricNames returns the names of all metrics of tunnels.
 func MetricNames() map[string]bool {
 	names := map[string]bool{}
-	out := make(chan *prometheus.Desc)
-	go func() {
-		new(collector).Describe(out)
-		close(out)
-	}()
-	for d := range out {
-		_, rest, _ := strings.Cut(d.String(), `fqName: "`)
-		name, _, _ := strings.Cut(rest, `"`)
-		names[name] = true
+	for _, m := range metrics() {
+		names[m.name] = true
 	}
 	return names
 }

@@ -37,10 +37,12 @@ FILES
 
 SEE ALSO
 
-encase-check(1), encase-status(1), encase-pki(1), encase.toml(5)`
+encase-check(1), encase-status(1), encase-pki(1), encase.toml(5), encase(8)`
 
-const exampleUp = `  encase up -c server.toml
-  encase up office`
+const exampleUp = `  encase up -c server.toml              in the foreground, until Ctrl-C
+  encase up office                      as /etc/encase/office.toml says
+  systemctl enable --now encase@office  likewise, and when the machine starts
+  encase status office --watch          who is there, and how it goes`
 
 const longCheck = `Read the configuration of a tunnel and the files that it names, and report every
 mistake: its line, its key, and what to do. Certificates and lists of revoked ones
