@@ -49,7 +49,7 @@ type connection struct {
 // A mover is a link.Stream or link.Datagrams.
 type mover interface {
 	Send() error
-	SendNow(u *link.Unit) bool
+	Push(u *link.Unit)
 	Receive() error
 	Stats() link.Stats
 }

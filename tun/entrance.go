@@ -97,7 +97,7 @@ func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance, patience ti
 	defer abrupt()
 	conn := raw
 	if e.Stream != nil {
-		tuned(raw)
+		Tune(raw)
 		c := wrap.Server(wrap.Stream(raw), e.TLS)
 		conn = c
 		if err := c.HandshakeContext(ctx); err != nil {

@@ -54,9 +54,7 @@ type session struct {
 // push sends a packet, which it takes over.
 func (s *session) push(u *link.Unit) {
 	if c := s.active.Load(); c != nil {
-		if !c.link.SendNow(u) {
-			c.queue.Push(u)
-		}
+		c.link.Push(u)
 		return
 	}
 	s.lost.Add(1)

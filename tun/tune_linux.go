@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notSent is how much of a stream may wait in the kernel without having been sent. What waits there cannot be overtaken
-// any more.
+// notSent is how much of a stream may wait in the kernel without having been sent.
 const notSent = 128 << 10
 
-// tuned prepares a TCP connection for packets: little waits in the kernel.
-func tuned(c net.Conn) {
+// Tune prepares a TCP connection for packets, before anything is sent on it: little waits in the kernel, where it could
+// not be overtaken any more. A Server does that itself; it is for Endpoint.Dial. What is no TCP connection stays as it is.
+func Tune(c net.Conn) {
 	s, ok := c.(syscall.Conn)
 	if !ok {
 		return

@@ -47,17 +47,10 @@ func (n *narrow) packets(t *testing.T) (ports, numbers []int) {
 }
 
 // numbered returns a packet of a flow with a number.
-func numbered(port, number int) *Unit {
-	u := unit(port, 100, 0)
+func numbered(port, number, size int) *Unit {
+	u := unit(port, size, 0)
 	binary.BigEndian.PutUint16(u.Data[28:], uint16(number))
 	return u
-}
-
-// ago sets how long it is since the last packet came.
-func ago(q *Queue, d time.Duration) {
-	q.mu.Lock()
-	q.last = time.Now().Add(-d)
-	q.mu.Unlock()
 }
 
 // waits waits until the goroutine that sends waits for packets.
@@ -73,55 +66,53 @@ func waits(q *Queue) {
 	}
 }
 
-// TestSendNow sends from where a packet comes only if it is short, comes alone and need not wait.
-func TestSendNow(t *testing.T) {
+// TestAlone has a packet sent by whoever brings it, only if it is short, comes alone and need not wait.
+func TestAlone(t *testing.T) {
 	conn := &narrow{room: 1 << 16}
 	q := NewQueue(0, 0)
 	s := NewStream(conn, q, nil, Config{MTU: tunnelMTU})
-	ended := make(chan error)
-	go func() { ended <- s.Send() }()
-	waits(q)
-
-	if u := unit(1, 100, 0); !s.SendNow(u) {
-		t.Error("a packet that comes alone is not sent")
-	}
-	if got, _ := conn.packets(t); len(got) != 1 {
-		t.Errorf("when SendNow returns, %v has been written", got)
-	}
-	refused := func(why string, u *Unit) {
-		t.Helper()
-		if s.SendNow(u) {
-			t.Errorf("SendNow takes a packet although %s", why)
-		} else {
-			u.Release()
+	for i, test := range []struct {
+		name  string
+		size  int
+		room  int
+		since time.Duration // the packet before
+		waits bool          // the goroutine that sends
+		sent  bool          // at once
+	}{
+		{"it comes alone", 100, 1 << 16, alone, true, true},
+		{"another has come just before", 100, 1 << 16, -time.Minute, true, false},
+		{"it is long", smallUnit + 1, 1 << 16, alone, true, false},
+		{"there is little room", 100, smallUnit, alone, true, false},
+		{"others are being sent", 100, 1 << 16, alone, false, false},
+	} {
+		conn.written.Reset()
+		conn.room = test.room
+		q.mu.Lock()
+		q.last, q.waiting = time.Now().Add(-test.since), test.waits // for a goroutine that waits in Pop
+		q.mu.Unlock()
+		s.Push(numbered(1, i, test.size))
+		if ports, _ := conn.packets(t); len(ports) == 1 != test.sent {
+			t.Errorf("%s: %d packets are sent", test.name, len(ports))
+		}
+		if !test.sent {
+			if _, u, _ := q.Pop(false); u == nil {
+				t.Errorf("%s: and it is not queued", test.name)
+			}
+			for len(q.wake) > 0 {
+				<-q.wake
+			}
 		}
 	}
-	ago(q, -time.Minute) // however slow this machine is
-	refused("another has come just before", unit(2, 100, 0))
-	ago(q, alone)
-	refused("it is long", unit(3, smallUnit+1, 0))
-	conn.room = smallUnit
-	refused("there is little room", unit(4, 100, 0))
-	conn.room = 1 << 16
-	q.Push(unit(5, 100, 0))
-	waits(q)
-	ago(q, alone)
-	if !s.SendNow(unit(7, 100, 0)) {
-		t.Error("a packet that comes alone is not sent after others")
-	}
 	q.Close()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	refused("the queue is closed", unit(8, 100, 0))
-	if got, _ := conn.packets(t); len(got) != 3 || got[0] != 1 || got[1] != 5 || got[2] != 7 {
-		t.Errorf("%v is written, want 1, 5 and 7", got)
+	s.Push(numbered(1, 9, 100)) // is dropped
+	if ports, _ := conn.packets(t); len(ports) != 0 {
+		t.Error("a packet is sent though the queue is closed")
 	}
 }
 
-// TestSendNowKeepsOrder has packets of several flows come from several goroutines, at any time: each leaves once, and
+// TestAloneKeepsOrder has packets of several flows come from several goroutines, at any time: each leaves once, and
 // those of a flow in order.
-func TestSendNowKeepsOrder(t *testing.T) {
+func TestAloneKeepsOrder(t *testing.T) {
 	const flows, each = 4, 300
 	conn := &narrow{room: 1 << 16}
 	q := NewQueue(64<<20, time.Hour) // so that none is dropped
@@ -132,9 +123,7 @@ func TestSendNowKeepsOrder(t *testing.T) {
 	for f := range flows {
 		all.Go(func() {
 			for i := range each {
-				if u := numbered(f, i); !s.SendNow(u) {
-					q.Push(u)
-				}
+				s.Push(numbered(f, i, 100))
 				if i%7 == 0 {
 					time.Sleep(alone)
 				}

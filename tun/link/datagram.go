@@ -112,21 +112,23 @@ func (d *Datagrams) Send() error {
 	}
 }
 
-// SendNow sends a small packet that comes alone, from here: it reports false, and does nothing, if that is not so. Errors
-// are left to be found by Send. It may be called at any time.
-func (d *Datagrams) SendNow(u *Unit) bool {
-	if !u.simple() || !d.conn.Ready() || !d.queue.claim() {
-		return false
+// Push sends a Unit, which it takes over, or puts it into the queue. It does not wait, and may be called at any time.
+func (d *Datagrams) Push(u *Unit) {
+	if !d.queue.offer(u, true) {
+		return
 	}
 	defer d.queue.yield()
+	if !d.conn.Ready() {
+		d.queue.Push(u)
+		return
+	}
 	s := sheets.Get().(*sheet)
 	defer sheets.Put(s)
 	var cut packet.Segmenter
 	if d.sendUnit(s, u, &cut) == nil {
-		d.flush(s)
+		d.flush(s) // Send will find the error, too
 	}
 	s.clear()
-	return true
 }
 
 // sendUnit puts the pieces of a Unit into the batch.

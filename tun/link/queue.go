@@ -17,7 +17,10 @@ import (
 // over a slow path would keep seconds of packets. This is FQ-CoDel, with super-packets.
 // https://www.rfc-editor.org/rfc/rfc8290
 //
-// What is put in never waits; what is taken out may. One goroutine takes.
+// What is put in never waits; what is taken out may. One goroutine takes, but for a packet that comes alone:
+//
+//	a packet ─▶ offer ─▶ flows ─▶ Pop, by the goroutine that sends
+//	              '── it waits in Pop, and has for a while ──▶ sent by whoever brings it, who yields then
 type Queue struct {
 	limit  int
 	budget *Budget // nil: none
@@ -55,6 +58,9 @@ const (
 	DefaultTarget = 5 * time.Millisecond
 	// DefaultLimit is how many bytes of memory a Queue may hold.
 	DefaultLimit = 8 << 20
+
+	// alone is how long nothing else must have come before a packet that is sent by whoever brings it.
+	alone = 50 * time.Microsecond
 
 	// maxControl bounds the control messages that wait, in bytes.
 	maxControl = 64 << 10
@@ -116,15 +122,26 @@ func NewQueue(limit int, target time.Duration) *Queue {
 }
 
 // Push puts a Unit, which it takes over, into the queue. When the queue is full, the flow that fills it most loses.
-func (q *Queue) Push(u *Unit) {
+func (q *Queue) Push(u *Unit) { q.offer(u, false) }
+
+// offer is Push, but it may ask its caller to send the Unit itself, and then to call yield: if self is true, the Unit is a
+// small packet, and it comes alone, when the goroutine that sends has been waiting for a while. To wake that costs more
+// than such a packet, in its time and that of the processors. Packets that follow each other closely are better
+// gathered.
+func (q *Queue) offer(u *Unit, self bool) (yours bool) {
 	u.at = time.Now()
-	u.flow = flowOf(&u.Packet, q.seed)
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		u.Release()
-		return
+		return false
 	}
+	if self && q.waiting && u.at.Sub(q.last) >= alone && u.simple() {
+		q.waiting, q.last = false, u.at
+		q.mu.Unlock()
+		return true
+	}
+	u.flow = flowOf(&u.Packet, q.seed)
 	q.last = u.at
 	f := q.flowAt(u.flow % flowCount)
 	f.put(u)
@@ -137,6 +154,18 @@ func (q *Queue) Push(u *Unit) {
 		q.shed()
 	}
 	q.signal()
+	return false
+}
+
+// yield gives the place of the goroutine that sends back.
+func (q *Queue) yield() {
+	q.mu.Lock()
+	q.waiting = true
+	if q.closed || q.fresh.first != nil || q.old.first != nil || len(q.control) > 0 {
+		q.signal()
+		return
+	}
+	q.mu.Unlock()
 }
 
 // PushControl puts a message, whose body it keeps, in front of all packets. It reports false, and does nothing, when too
@@ -161,34 +190,6 @@ func (q *Queue) signal() {
 	if wake {
 		q.wake <- struct{}{}
 	}
-}
-
-// alone is how long nothing else must have come before a packet that is sent by whoever brings it.
-const alone = 50 * time.Microsecond
-
-// claim takes the place of the goroutine that waits in Pop, if there has been nothing to do for it for a while. Whoever
-// gets true sends one packet and calls yield: to wake another goroutine costs more than that, in time of the packet and
-// of the processors. Packets that follow each other closely are better gathered.
-func (q *Queue) claim() bool {
-	now := time.Now()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.waiting || now.Sub(q.last) < alone {
-		return false
-	}
-	q.waiting, q.last = false, now
-	return true
-}
-
-// yield gives the place back.
-func (q *Queue) yield() {
-	q.mu.Lock()
-	q.waiting = true
-	if q.closed || q.fresh.first != nil || q.old.first != nil || len(q.control) > 0 {
-		q.signal()
-		return
-	}
-	q.mu.Unlock()
 }
 
 func (f *flow) put(u *Unit) {

@@ -65,21 +65,23 @@ func (s *Stream) Send() error {
 	}
 }
 
-// SendNow sends a small packet that comes alone and cannot wait for the connection, from here: it reports false, and does
-// nothing, if that is not so. Errors are left to be found by Send. It may be called at any time.
-func (s *Stream) SendNow(u *Unit) bool {
-	if !u.simple() || s.room == nil || s.room.Available() < 2*smallUnit || !s.queue.claim() {
-		return false
+// Push sends a Unit, which it takes over, or puts it into the queue. It does not wait, and may be called at any time.
+func (s *Stream) Push(u *Unit) {
+	if !s.queue.offer(u, s.room != nil) {
+		return
 	}
 	defer s.queue.yield()
+	if s.room.Available() < 2*smallUnit {
+		s.queue.Push(u)
+		return
+	}
 	lent := sendBuffers.Get().(*[]byte)
 	defer sendBuffers.Put(lent)
 	out := *lent
 	var cut packet.Segmenter
 	if s.sendUnit(&out, u, &cut) == nil {
-		s.write(&out)
+		s.write(&out) // Send will find the error, too
 	}
-	return true
 }
 
 // sendUnit sends a Unit, or puts it to those that are gathered if it is small.

@@ -280,6 +280,7 @@ func (d *dialer) stream(ctx context.Context, e *endpoint, t *tls.Config, to neti
 	if err != nil {
 		return nil, err
 	}
+	tun.Tune(raw)
 	conn := wrap.Client(wrap.Stream(raw), e.streamConfig(t))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		conn.Close()

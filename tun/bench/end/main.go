@@ -148,6 +148,14 @@ func (e *end) serve(ctx context.Context) error {
 	return s.Run(ctx)
 }
 
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err == nil {
+		tun.Tune(conn)
+	}
+	return conn, err
+}
+
 func (e *end) connect(ctx context.Context) error {
 	cert, err := e.certificate("client")
 	if err != nil {
@@ -163,7 +171,7 @@ func (e *end) connect(ctx context.Context) error {
 	} else {
 		w := &wrap.Config{TLS: cfg, Codec: e.codec, WriteBuffer: 128 << 10}
 		endpoint.Dial = func(ctx context.Context) (net.Conn, error) {
-			return (&wrap.Dialer{Config: w}).DialContext(ctx, "tcp", e.address)
+			return (&wrap.Dialer{Config: w, Dial: dial}).DialContext(ctx, "tcp", e.address)
 		}
 	}
 	c, err := tun.NewClient(tun.ClientConfig{Interface: e.device, Endpoints: []tun.Endpoint{endpoint},
