@@ -17,7 +17,7 @@ func TestHostile(t *testing.T) {
 		client, server := configs(t, codec)
 		var mu sync.Mutex
 		var sent [2][][]byte
-		relay, c, s := throughRelay(t, client, server, lossy.Conditions{}, 1, func(toServer bool, p []byte) {
+		relay, c, s := throughRelay(t, client, server, lossy.Conditions{}, func(toServer bool, p []byte) {
 			mu.Lock()
 			defer mu.Unlock()
 			way := map[bool]int{false: 0, true: 1}[toServer]

@@ -320,13 +320,14 @@ func TestConcurrent(t *testing.T) {
 			})
 		}
 		time.Sleep(200 * time.Millisecond)
+		for _, sent := range []bool{true, false} {
+			eventually(t, fmt.Sprintf("something is traced, sent %v", sent), func() bool {
+				_, ok := traced.Load(sent)
+				return ok
+			})
+		}
 		c.Close()
 		wg.Wait()
-		for _, sent := range []bool{true, false} {
-			if _, ok := traced.Load(sent); !ok {
-				t.Errorf("%q: nothing traced, sent %v", codec, sent)
-			}
-		}
 	}
 }
 

@@ -71,6 +71,16 @@ func settled() load {
 	return loadNow()
 }
 
+// An effort is what a client needs to connect.
+type effort struct {
+	datagrams uint64
+	took      time.Duration
+}
+
+// unreasonable reports whether a client that nobody disturbed on purpose should have needed less: one that has to repeat
+// its first ClientHello sends four datagrams. How long that takes is a matter of the machine, too.
+func (e effort) unreasonable() bool { return e.datagrams > 6 || soak() && e.took > 2*time.Second }
+
 // TestFlood sends many ClientHellos from many false addresses, as many in a second as one socket can look at: what they
 // take is bounded and stays what it is, and an honest client connects meanwhile.
 func TestFlood(t *testing.T) {
@@ -91,20 +101,21 @@ func TestFlood(t *testing.T) {
 	l := listen(t, server, ListenOptions{Limits: limits})
 	f := newFlood(t, l, firstHello(t, client))
 
-	before, honest := settled(), make(chan time.Duration, 1)
+	before, honest := settled(), make(chan effort, 1)
 	var connected atomic.Bool
 	go func() {
 		time.Sleep(200 * time.Millisecond) // so that the flood is well under way
 		start := time.Now()
 		c, err := tryDial(l, client, 20*time.Second)
-		took := time.Since(start)
+		e := effort{took: time.Since(start)}
 		connected.Store(true)
 		if err != nil {
 			t.Error(err)
 		} else {
+			e.datagrams = c.Stats().FramesOut
 			c.Close()
 		}
-		honest <- took
+		honest <- e
 	}()
 	var early, late load
 	start := time.Now()
@@ -120,10 +131,10 @@ func TestFlood(t *testing.T) {
 	took := time.Since(start)
 	late = settled()
 	stats := l.Stats()
-	wait := <-honest
+	needed := <-honest
 	lost := stats.Sockets[0].Dropped
 	t.Logf("%d false ClientHellos in %v, %d lost by the kernel; %+v", f.sent, took, lost, stats.Admission)
-	t.Logf("an honest client needs %v; before %v, early %v, late %v", wait, before, early, late)
+	t.Logf("an honest client needs %+v; before %v, early %v, late %v", needed, before, early, late)
 	perPeer := uint64(64 << 10) // of a handshake under way, by far
 	if bound := before.memory + uint64(limits.HalfOpen)*perPeer; early.memory > bound || late.memory > bound {
 		t.Errorf("more than %d KiB", bound>>10)
@@ -135,8 +146,8 @@ func TestFlood(t *testing.T) {
 		t.Errorf("more than %d goroutines", most)
 	}
 	// What the kernel drops, for want of time on this machine, may be the honest client's.
-	if wait > 2*time.Second && lost < uint64(f.sent/100) {
-		t.Errorf("an honest client needs %v", wait)
+	if needed.unreasonable() && lost < uint64(f.sent/100) {
+		t.Errorf("an honest client needs %+v", needed)
 	}
 	if admitted := stats.Admission.Counts[admission.Admitted]; admitted > uint64(limits.HalfOpen+total/1000) {
 		t.Errorf("%d were let in", admitted)

@@ -32,9 +32,8 @@ func TestListenerManyClients(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			message := fmt.Sprintf("pion's, %d", i)
-			if got, err := ask(c, message); err != nil || got != message {
-				t.Errorf("%s: %q, %v", message, got, err)
+			if err := ask(c, fmt.Sprintf("pion's, %d", i)); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -45,8 +45,8 @@ func TestAgenda(t *testing.T) {
 	}
 }
 
-// TestListenerTimeouts ends who is idle and who does not answer.
-func TestListenerTimeouts(t *testing.T) {
+// TestListenerIdle ends who is idle, and tells it.
+func TestListenerIdle(t *testing.T) {
 	client, server := configs(t, "")
 	server.IdleTimeout, server.PeerTimeout = 400*time.Millisecond, 200*time.Millisecond
 	ends := make(chan error, 10)
@@ -55,19 +55,27 @@ func TestListenerTimeouts(t *testing.T) {
 	if why := <-ends; why != ErrIdle {
 		t.Errorf("an idle peer: %v", why)
 	}
-	idle.SetReadDeadline(time.Now().Add(5 * time.Second))
+	idle.SetReadDeadline(time.Now().Add(patience))
 	if _, err := idle.Read(nil); err != io.EOF {
 		t.Errorf("it hears %v", err)
 	}
-	silent := dial(t, l, client)
-	if _, err := l.Accept(); err != nil { // the idle one's
-		t.Fatal(err)
+	if s := l.Stats(); s.Idle != 1 || s.Silent != 0 || s.Peers != 0 {
+		t.Errorf("%+v", s)
 	}
+}
+
+// TestListenerSilent ends who does not answer.
+func TestListenerSilent(t *testing.T) {
+	client, server := configs(t, "")
+	server.PeerTimeout = 200 * time.Millisecond
+	ends := make(chan error, 10)
+	l := listen(t, server, ListenOptions{Closed: func(_ *Conn, why error) { ends <- why }})
+	dial(t, l, client)
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := time.After(5 * time.Second)
+	stop := time.After(patience)
 	for why := error(nil); why == nil; {
 		c.Write([]byte("are you there?"))
 		select {
@@ -80,8 +88,7 @@ func TestListenerTimeouts(t *testing.T) {
 			t.Fatal("a silent peer stays")
 		}
 	}
-	if s := l.Stats(); s.Idle != 1 || s.Silent != 1 || s.Peers != 0 {
+	if s := l.Stats(); s.Idle != 0 || s.Silent != 1 || s.Peers != 0 {
 		t.Errorf("%+v", s)
 	}
-	_ = silent
 }

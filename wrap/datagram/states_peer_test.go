@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -50,9 +51,9 @@ func reach(t *testing.T, state, event, carrier string) *stateTest {
 	server.HandshakeTimeout, server.Linger = 20*time.Second, 100*time.Millisecond
 	switch event {
 	case "timeout":
-		server.HandshakeTimeout = 200 * time.Millisecond
+		server.HandshakeTimeout = time.Second
 	case "silence":
-		server.IdleTimeout = 300 * time.Millisecond
+		server.IdleTimeout = time.Second
 	}
 	if s.conn, err = Server(near, server); err != nil {
 		t.Fatal(err)
@@ -162,8 +163,20 @@ func (s *stateTest) halfShake() {
 	s.holds = true
 	s.flush()
 	s.mu.Unlock()
-	s.await(func() bool { return len(s.held) > 0 })
-	time.Sleep(20 * time.Millisecond) // the flight may have several frames
+	s.await(func() bool { return slices.ContainsFunc(s.held, endsFlight) })
+}
+
+// endsFlight reports whether ServerHelloDone is among the records of a datagram.
+func endsFlight(p []byte) bool {
+	const header, handshake, done = 13, 22, 14
+	for len(p) > header {
+		end := min(header+int(p[11])<<8+int(p[12]), len(p))
+		if p[0] == handshake && p[header] == done {
+			return true
+		}
+		p = p[end:]
+	}
+	return false
 }
 
 // shake lets the peer shake hands and waits until both are done.
@@ -182,7 +195,7 @@ func (s *stateTest) shake() {
 		if err != nil {
 			s.t.Fatalf("handshake: %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("no handshake")
 	}
 	s.await(func() bool { return s.eng.State().Phase == bio.PhaseOpen })
@@ -191,7 +204,7 @@ func (s *stateTest) shake() {
 // await waits until the peer has seen something.
 func (s *stateTest) await(seen func() bool) {
 	s.t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(patience)
 	for {
 		s.mu.Lock()
 		ok := seen()

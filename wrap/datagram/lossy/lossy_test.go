@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,33 +15,41 @@ import (
 func TestRelay(t *testing.T) {
 	for _, c := range []lossy.Conditions{{}, {Loss: 0.3}, {Duplicate: 0.3}, {Reorder: 0.3}, {MTU: 100}} {
 		r, client, server := relay(t, c)
-		const count = 1000
-		received := make(chan [2]int)
-		go func() {
-			arrived, backwards := receive(server)
-			received <- [2]int{arrived, backwards}
-		}()
+		const count, atOnce = 1000, 20
+		a := &arrivals{}
+		go a.receive(server)
 		for i := range uint32(count) {
 			d := make([]byte, 100+i%2)
 			binary.BigEndian.PutUint32(d, i)
 			if _, err := client.Write(d); err != nil {
 				t.Fatal(err)
 			}
-			if i%20 == 19 {
-				time.Sleep(time.Millisecond) // for the buffer of the socket
+			if i%atOnce == atOnce-1 { // more might not fit into the sockets
+				eventually(t, "it has arrived", func() bool {
+					s := r.Stats()
+					return s.Passed+s.Lost+s.TooLong == uint64(i+1) && a.count.Load() >= s.Passed+s.Duplicated
+				})
 			}
 		}
-		got := <-received
-		arrived, backwards := got[0], got[1]
-		s := r.Stats()
-		if want := s.Passed + s.Duplicated; uint64(arrived) != want || s.Passed+s.Lost+s.TooLong != count {
-			t.Errorf("%+v: %d arrive: %+v", c, arrived, s)
+		s, backwards := r.Stats(), a.backwards.Load()
+		if got := a.count.Load(); got != s.Passed+s.Duplicated {
+			t.Errorf("%+v: %d arrive: %+v", c, got, s)
 		}
 		if (c.Loss > 0) != (s.Lost > 200) || (c.Duplicate > 0) != (s.Duplicated > 200) || (c.MTU > 0) != (s.TooLong == 500) {
 			t.Errorf("%+v: %+v", c, s)
 		}
 		if (c.Reorder > 0) != (backwards > 100) {
 			t.Errorf("%+v: %d come out of order: %+v", c, backwards, s)
+		}
+	}
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not come true that %s", what)
 		}
 	}
 }
@@ -87,20 +96,21 @@ func relay(t *testing.T, c lossy.Conditions) (r *lossy.Relay, client, server *ne
 	return r, client, server
 }
 
-// receive returns how many datagrams arrive, and how many of them after a later one.
-func receive(server *net.UDPConn) (arrived, backwards int) {
+// arrivals counts what arrives, and how many of it after a later one.
+type arrivals struct{ count, backwards atomic.Uint64 }
+
+// receive counts until server is closed.
+func (a *arrivals) receive(server *net.UDPConn) {
 	buf := make([]byte, 2000)
-	var newest uint32
-	for {
-		server.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	for newest := uint32(0); ; {
 		if _, err := server.Read(buf); err != nil {
-			return arrived, backwards
+			return
 		}
-		arrived++
 		i := binary.BigEndian.Uint32(buf)
 		if i < newest {
-			backwards++
+			a.backwards.Add(1)
 		}
 		newest = max(newest, i)
+		a.count.Add(1)
 	}
 }
