@@ -12,7 +12,7 @@ import (
 
 // Buffers belong to a connection while it moves something, and to nobody while it waits.
 var (
-	sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, gathered+unitHead+smallUnit); return &b }}
+	sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, gathered+4096); return &b }}
 	intakes     = sync.Pool{New: func() any { return new(intake) }}
 	sheets      = sync.Pool{New: func() any { return newSheet() }}
 	joins       = sync.Pool{New: func() any { return new(packet.Coalescer) }}

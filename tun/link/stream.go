@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/tun/packet"
 	"github.com/encase-tls/encase/tun/wire"
 )
@@ -31,8 +32,8 @@ type available interface{ Available() int }
 // Stats returns a snapshot. It may be called at any time.
 func (s *Stream) Stats() Stats { return s.stats.snapshot(s.queue) }
 
-// gathered is how much of small packets and control messages is written at once: about a record.
-const gathered = 16 << 10
+// gathered is how much of small packets and control messages is written at once, while there are more: four records.
+const gathered = 4 * bio.MaxPlaintext
 
 // Send sends what the queue gives until the queue is closed, and returns nil then, or the error of the connection.
 func (s *Stream) Send() error {
@@ -94,11 +95,7 @@ func (s *Stream) sendUnit(out *[]byte, u *Unit, cut *packet.Segmenter) error {
 	case !s.travelsWhole(u):
 		return s.sendCut(out, u, cut)
 	case len(u.Data) <= smallUnit:
-		*out = appendPacket(*out, u.Data, u.GSO)
-		if len(*out) < gathered {
-			return nil
-		}
-		return s.write(out)
+		return s.gather(out, u.Data, u.GSO)
 	}
 	if err := s.write(out); err != nil {
 		return err
@@ -130,21 +127,24 @@ func (s *Stream) travelsWhole(u *Unit) bool {
 func (s *Stream) sendCut(out *[]byte, u *Unit, cut *packet.Segmenter) error {
 	cut.Reset(u.Data, u.Header, u.GSO, true)
 	for p, partial := cut.Next(); p != nil; p, partial = cut.Next() {
-		*out = appendPacket(*out, p, packet.GSO{Partial: partial})
-		if len(*out) < gathered {
-			continue
-		}
-		if err := s.write(out); err != nil {
+		if err := s.gather(out, p, packet.GSO{Partial: partial}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func appendPacket(out, p []byte, g packet.GSO) []byte {
+// gather puts a packet to those that are written at once.
+func (s *Stream) gather(out *[]byte, p []byte, g packet.GSO) error {
+	if len(*out)+wire.HeaderLen+len(p) > gathered {
+		if err := s.write(out); err != nil {
+			return err
+		}
+	}
 	var h [wire.HeaderLen]byte
 	wire.PutPacket(h[:], len(p), g)
-	return append(append(out, h[:]...), p...)
+	*out = append(append(*out, h[:]...), p...)
+	return nil
 }
 
 // write writes what was gathered.
