@@ -24,6 +24,7 @@ const runFolder = "/run/encase"
 func Commands(cleanUp func(name string) error) []*cobra.Command {
 	return []*cobra.Command{
 		downCommand(cleanUp), reloadCommand(), statusCommand(), leasesCommand(), kickCommand(), banCommand(), pingCommand(),
+		mtuCommand(),
 	}
 }
 

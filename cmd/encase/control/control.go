@@ -25,6 +25,7 @@ const (
 	Unban  = "unban"  // Who
 	Bans   = "bans"   // Answer.Bans
 	Ping   = "ping"   // Who; Answer.Pongs
+	MTU    = "mtu"    // Who, Search; Answer.Paths
 	Reload = "reload" // Answer.Text
 	Down   = "down"
 )
@@ -35,6 +36,8 @@ type Request struct {
 	Who  string  `json:"who,omitempty"`  // the name of a client; for a ban, or an address or network
 	Text string  `json:"text,omitempty"` // told to the client
 	For  float64 `json:"for,omitempty"`  // seconds; 0: for ever
+	// Search has what is asked for searched anew.
+	Search bool `json:"search,omitempty"`
 }
 
 // An Answer is what the daemon says to it: an error, or what was asked for.
@@ -45,6 +48,8 @@ type Answer struct {
 	Leases []LeaseEntry `json:"leases,omitempty"`
 	Bans   []BanEntry   `json:"bans,omitempty"`
 	Pongs  []tun.Pong   `json:"pongs,omitempty"`
+
+	Paths []tun.PathMTU `json:"paths,omitempty"`
 }
 
 // A BanEntry is somebody who is kept out.

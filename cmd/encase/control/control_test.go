@@ -129,11 +129,11 @@ func state(at time.Time, sent uint64) *State {
 	s.Status = tun.Status{Role: "server", Interface: "encase0", Offloads: "tcp", MTU: 1400}
 	s.Device.ReadBytes = sent
 	s.Sessions = []tun.Session{{ID: "a", Peer: "alice\x1b[2J", Since: at.Add(-time.Minute), MTU: 1400,
-		MTUSource: "configured",
+		MTUSource: "probed",
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.66.0.2/32")}, Active: "datagrams",
 		Connections: []tun.Connection{
 			{Carrier: "datagrams", Codec: "raw", Remote: "192.0.2.1:5", TLS: "DTLS 1.2", Cipher: "X", Since: at, Works: true,
-				RTT:  12.5,
+				RTT: 12.5, MTU: 1215, Source: "probed",
 				Loss: 0.25, Waiting: 1500, Stats: link.Stats{SentBytes: sent, Spoofed: 3}},
 			{Carrier: "stream", Codec: "length:16be", Remote: "192.0.2.1:6"},
 		}}}
@@ -153,9 +153,9 @@ func TestWriteStatus(t *testing.T) {
   confined: user 0, no capabilities, all files, all system calls
   the list of revoked certificates expires in 25h00m
 
-alice\x1b[2J  10.66.0.2/32  since 1m00s, MTU 1400 (configured)
+alice\x1b[2J  10.66.0.2/32  since 1m00s, MTU 1400 (probed)
  * datagrams  192.0.2.1:5  raw  DTLS 1.2 X  12.50 ms, 25 % lost
-     sent 3 MiB, received 0 B, queued 1.46 KiB, keys 0s old; dropped 3 spoofed
+     sent 3 MiB, received 0 B, queued 1.46 KiB, MTU 1215 (probed), keys 0s old; dropped 3 spoofed
    stream  192.0.2.1:6  length:16be     silent
 `
 	lines, wanted := strings.Split(b.String(), "\n"), strings.Split(want, "\n")

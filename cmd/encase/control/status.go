@@ -65,7 +65,7 @@ With --json all there is, is written; encase(8) explains each field.
 
 SEE ALSO
 
-encase(8), encase-up(1), encase-ping(1), encase-leases(1)`
+encase(8), encase-up(1), encase-ping(1), encase-mtu(1), encase-leases(1)`
 
 // writeStatus writes a State for people; h, if it is not nil, is what went before.
 func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) error {
@@ -144,8 +144,9 @@ func writeSession(b *strings.Builder, show terminal.Terminal, s *State, p *tun.S
 		}
 		fmt.Fprintf(b, " %s %s  %s  %s  %s %s  %s\n", mark, c.Carrier, terminal.Text(c.Remote), shortCodec(c.Codec), c.TLS,
 			c.Cipher, state)
-		fmt.Fprintf(b, "     sent %s, received %s, queued %s, keys %s old%s\n", bytesText(c.Stats.SentBytes),
-			bytesText(c.Stats.ReceivedBytes), bytesText(uint64(c.Waiting)), age(s.Now.Sub(c.Since)), drops(c))
+		fmt.Fprintf(b, "     sent %s, received %s, queued %s, MTU %d (%s), keys %s old%s\n",
+			bytesText(c.Stats.SentBytes), bytesText(c.Stats.ReceivedBytes), bytesText(uint64(c.Waiting)), c.MTU, c.Source,
+			age(s.Now.Sub(c.Since)), drops(c))
 	}
 	h.writePeer(b, show, p)
 }

@@ -179,7 +179,8 @@ func (n *tunnelNetwork) serve(ctx context.Context) error {
 	var datagrams *datagram.Listener
 	err = n.place.do(func() (err error) {
 		if stream, err = net.Listen("tcp", ":"+vpnPort); err == nil {
-			datagrams, err = datagram.Listen("udp", ":"+vpnPort, &datagram.Config{TLS: t, MTU: udpMTU, Queue: udpQueue},
+			datagrams, err = datagram.Listen("udp", ":"+vpnPort, &datagram.Config{TLS: t, MTU: udpMTU, Queue: udpQueue,
+				Stack: dtls.Stack(dtls.Options{MTU: tun.SafeDatagram})},
 				datagram.ListenOptions{})
 		}
 		return err
@@ -252,7 +253,7 @@ func (n *tunnelNetwork) connect(ctx context.Context, t *tunnelClient, number int
 func (t *tunnelClient) dial(address string, codec frame.Maker, config *tls.Config) func(context.Context) (net.Conn,
 	error) {
 	if t.carrier == tun.Datagrams {
-		cfg := &datagram.Config{TLS: config, MTU: udpMTU, Queue: udpQueue, Stack: dtls.Stack(dtls.Options{SendCID: true})}
+		cfg := &datagram.Config{TLS: config, MTU: udpMTU, Queue: udpQueue, Stack: dtls.Stack(dtls.Options{SendCID: true, MTU: tun.SafeDatagram})}
 		return func(ctx context.Context) (conn net.Conn, err error) {
 			err = t.place.do(func() error { conn, err = datagram.Dial(ctx, "udp", address, cfg); return err })
 			return conn, err

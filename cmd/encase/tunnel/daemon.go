@@ -55,6 +55,7 @@ type running interface {
 	Run(context.Context) error
 	Status() tun.Status
 	Ping(ctx context.Context, name string) ([]tun.Pong, error)
+	PathMTU(ctx context.Context, name string, search bool) ([]tun.PathMTU, error)
 }
 
 // errDown says that somebody has asked for the end.

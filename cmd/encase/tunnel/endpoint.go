@@ -33,6 +33,7 @@ type endpoint struct {
 	codec      frame.Maker
 	preambles  []frame.Preamble
 	mtu        int
+	handshake  int // longest datagram of a handshake, without the codec
 	serverName string
 }
 
@@ -128,14 +129,16 @@ func (c *config) readCodec(e *endpoint) {
 			"codec list",
 			e.spec)
 	}
+	e.handshake = max(tun.SafeDatagram-m.Limits().Head-m.Limits().Tail, leastHandshake)
 	if l := m.Limits(); e.datagrams() && e.mtu-l.Head-l.Tail < leastDatagram {
 		c.doc.wrong(e.path+".mtu", "leaves %d bytes in a datagram behind the codec, DTLS needs %d; raise it",
 			e.mtu-l.Head-l.Tail, leastDatagram)
 	}
 }
 
-// leastDatagram is what handshakes can be cut for.
-const leastDatagram = 512
+// leastDatagram is what datagrams must have room for. Handshakes are cut shorter: nothing is known yet of the path, and so
+// they are as short as every path carries, but not shorter than leastHandshake, which DTLS needs.
+const leastDatagram, leastHandshake = 512, 256
 
 // String returns the endpoint for people.
 func (e *endpoint) String() string { return e.carrier + "://" + e.address }
@@ -152,7 +155,7 @@ func (e *endpoint) datagramConfig(t *tls.Config, mark uint32) *datagram.Config {
 	}
 	return &datagram.Config{
 		TLS: t, Codec: codec, MTU: e.mtu, Queue: messageQueue,
-		Stack:  dtls.Stack(dtls.Options{SendCID: true, ReplayWindow: replayWindow}),
+		Stack:  dtls.Stack(dtls.Options{SendCID: true, ReplayWindow: replayWindow, MTU: e.handshake}),
 		Socket: udp.Options{ReadBuffer: socketBuffer, WriteBuffer: socketBuffer, Mark: mark},
 	}
 }

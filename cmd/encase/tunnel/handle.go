@@ -13,6 +13,10 @@ import (
 	"github.com/encase-tls/encase/tun/wire"
 )
 
+// searchPatience is how long a search for the path MTU is waited for: less than who asks waits for the answer. What has
+// been found by then is the answer.
+const searchPatience = 25 * time.Second
+
 // handle answers requests over the control socket.
 func (d *daemon) handle(ctx context.Context, q control.Request) (a control.Answer) {
 	var err error
@@ -27,6 +31,10 @@ func (d *daemon) handle(ctx context.Context, q control.Request) (a control.Answe
 		go d.end()
 	case control.Ping:
 		a.Pongs, err = d.tunnel.Ping(ctx, q.Who)
+	case control.MTU:
+		ctx, cancel := context.WithTimeout(ctx, searchPatience)
+		defer cancel()
+		a.Paths, err = d.tunnel.PathMTU(ctx, q.Who, q.Search)
 	case control.Leases, control.Kick, control.Ban, control.Unban, control.Bans:
 		if d.server == nil {
 			err = errors.New("this end is a client, only a server has clients")

@@ -75,6 +75,7 @@ var (
 	narrowDesc   = desc("carrier_narrowed_total", "Times that a router has said that a path is narrower.")
 	peerByteDesc = desc("peer_bytes_total", "Bytes of packets of a session's present connections.", "peer", "direction")
 	peerRTTDesc  = desc("peer_rtt_seconds", "Round trip of the connection that is in use.", "peer")
+	peerMTUDesc  = desc("peer_mtu_bytes", "Longest packet to a peer over the connection that is in use.", "peer")
 	peerLossDesc = desc("peer_loss_ratio", "Lately lost part of what was sent.", "peer")
 	peerDropDesc = desc("peer_dropped_total", "Packets dropped on a session's present connections.", "peer", "reason")
 )
@@ -84,7 +85,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc,
 		deviceErrDesc,
 		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, frameDesc, frameDrop,
-		narrowDesc, peerByteDesc, peerRTTDesc, peerLossDesc,
+		narrowDesc, peerByteDesc, peerRTTDesc, peerMTUDesc, peerLossDesc,
 		peerDropDesc} {
 		out <- d
 	}
@@ -220,6 +221,7 @@ func collectPeer(p tun.Session, gauge func(*prometheus.Desc, float64, ...string)
 		all.TooBig += c.Stats.TooBig
 		if c.Carrier == p.Active {
 			gauge(peerRTTDesc, c.RTT/1000, p.Peer)
+			gauge(peerMTUDesc, float64(c.MTU), p.Peer)
 			gauge(peerLossDesc, c.Loss, p.Peer)
 			p.Active = "" // one of several while keys change
 		}
