@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -131,11 +132,11 @@ func (s *Server) open(ctx context.Context, raw net.Conn, e Entrance, patience ti
 func (s *Server) fail(ctx context.Context, from net.Addr, id Identity, err error) {
 	const perSecond = 10
 	s.refused.Add(1)
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, context.DeadlineExceeded):
+	switch {
+	case context.Cause(ctx) == errEvicted:
+		err = errEvicted
+	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 		s.gate.late()
-	case cause == errEvicted:
-		err = cause
 	}
 	s.mu.Lock()
 	loud := s.failures.take(time.Now(), perSecond)

@@ -228,6 +228,10 @@ func (s *Server) serve(c *client, connection *connection) {
 		"carrier", string(connection.carrier), "reason", fmt.Sprint(why))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.totals.add(connection)
+	if errors.Is(why, wire.ErrMalformed) {
+		s.totals.Broken++
+	}
 	if len(c.list()) == 0 {
 		c.empty = time.Now()
 	}

@@ -69,7 +69,8 @@ type Server struct {
 	byKey    map[string]*client
 	byToken  map[string]*client
 	stopping bool
-	failures meter // of what is logged
+	failures meter  // of what is logged
+	totals   Totals // of connections that have ended
 
 	running sync.WaitGroup
 
@@ -106,7 +107,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s.settings = settings{
-		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: cfg.QueueTarget, writer: s.dev.writer, own: s.dev.device.Offloads(),
+		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: cfg.QueueTarget,
+		writer: s.dev.writer, own: s.dev.device.Offloads(),
 		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead),
 		control: s.control, route: s.routeFor, log: s.log,
 	}

@@ -30,10 +30,25 @@ type Status struct {
 	Duplicates uint64     `json:"duplicates,omitempty"` // those refused because the same client was there
 	Strangers  *Strangers `json:"strangers,omitempty"`
 	Hellos     []Hellos   `json:"hellos,omitempty"`     // of each entrance of datagrams
+	Totals     *Totals    `json:"totals,omitempty"`     // of all connections that belonged to a session
 	Waiting    int        `json:"queued,omitempty"`     // bytes of memory that wait for all clients
 	Unroutable uint64     `json:"unroutable,omitempty"` // packets for addresses that no client has
 	// Of a client.
 	Reconnects uint64 `json:"reconnects,omitempty"`
+}
+
+// Totals counts what connections have done, those that have ended included.
+type Totals struct {
+	Connections uint64     `json:"connections"`
+	Broken      uint64     `json:"broken"`  // those that ended because the peer broke the protocol
+	Flooded     uint64     `json:"flooded"` // control messages that were too many to be heard
+	Stats       link.Stats `json:"stats"`
+}
+
+func (t *Totals) add(c *connection) {
+	t.Connections++
+	t.Flooded += c.flooded.Load()
+	t.Stats.Add(c.link.Stats())
 }
 
 // Hellos tells of those who begin a handshake over datagrams, before anything is known of them.
@@ -137,7 +152,14 @@ func (s *Server) Status() Status {
 			out.Hellos = append(out.Hellos, hellosOf(l.Stats().Admission))
 		}
 	}
+	s.mu.Lock()
+	totals := s.totals
+	s.mu.Unlock()
+	out.Totals = &totals
 	for _, c := range s.clients() {
+		for _, o := range c.list() {
+			totals.add(o)
+		}
 		d := c.describe(now)
 		d.Peer, d.Since, d.Networks = shownKey(c.key), ago(c.since, now), *c.networks.Load()
 		for _, a := range c.lease.Addresses {

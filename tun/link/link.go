@@ -64,6 +64,20 @@ type Stats struct {
 	MarkedLate    uint64 `json:"marked_late"`   // and those that got a mark instead
 }
 
+// Add adds what another link has counted.
+func (s *Stats) Add(o Stats) {
+	s.Sent, s.SentBytes = s.Sent+o.Sent, s.SentBytes+o.SentBytes
+	s.Received, s.ReceivedBytes = s.Received+o.Received, s.ReceivedBytes+o.ReceivedBytes
+	s.Spoofed += o.Spoofed
+	s.Unreachable += o.Unreachable
+	s.Refused += o.Refused
+	s.Undeliverable += o.Undeliverable
+	s.TooBig += o.TooBig
+	s.DroppedFull += o.DroppedFull
+	s.DroppedLate += o.DroppedLate
+	s.MarkedLate += o.MarkedLate
+}
+
 type counters struct {
 	sent, sentBytes, received, receivedBytes, spoofed, unreachable, refused, undeliverable, tooBig atomic.Uint64
 }

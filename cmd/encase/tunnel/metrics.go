@@ -5,14 +5,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/encase-tls/encase/cmd/encase/control"
 	"github.com/encase-tls/encase/tun"
 	"github.com/encase-tls/encase/tun/carrier"
 	"github.com/encase-tls/encase/tun/link"
@@ -63,6 +61,8 @@ var (
 	halfOpenDesc  = desc("half_open", "Connections that have not yet said who they are.", "carrier")
 	underLoadDesc = desc("under_load", "Whether there are so many of those that strangers are treated less well.",
 		"carrier")
+	droppedDesc    = desc("client_dropped_total", "What clients have sent, or were to get, and was dropped.", "reason")
+	brokenDesc     = desc("protocol_errors_total", "Connections that ended because a client broke the protocol.")
 	queuedDesc     = desc("queued_bytes", "Memory of packets that wait for clients.")
 	unroutableDesc = desc("unroutable_packets_total", "Packets for addresses that no client has.")
 	reconnectDesc  = desc("reconnects_total", "Sessions that a client has begun after its first.")
@@ -84,8 +84,9 @@ var (
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{infoDesc, sessionsDesc, connDesc, mtuDesc, deviceDesc, deviceByteDesc,
 		deviceErrDesc,
-		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, unroutableDesc, reconnectDesc, certDesc, crlDesc, pendingDesc, frameDesc, frameDrop,
-		narrowDesc, peerByteDesc, peerRTTDesc, peerMTUDesc, peerLossDesc,
+		refusedDesc, helloDesc, halfOpenDesc, underLoadDesc, queuedDesc, droppedDesc, brokenDesc, unroutableDesc,
+		reconnectDesc, certDesc, crlDesc, pendingDesc, frameDesc, frameDrop, narrowDesc, peerByteDesc, peerRTTDesc,
+		peerMTUDesc, peerLossDesc,
 		peerDropDesc} {
 		out <- d
 	}
@@ -146,47 +147,6 @@ func collectFrames(s carrier.Stats, count func(*prometheus.Desc, uint64, ...stri
 	count(frameDrop, s.Unreachable, "unreachable")
 	count(frameDrop, s.TooBig, "too_big")
 	count(frameDrop, s.Unsent, "unsent")
-}
-
-// collectStrangers counts those who are not, or not yet, clients.
-func collectStrangers(s *control.State, gauge func(*prometheus.Desc, float64, ...string),
-	count func(*prometheus.Desc, uint64, ...string)) {
-	g := s.Strangers
-	if g == nil {
-		return // this is a client
-	}
-	count(refusedDesc, s.Duplicates, "same_cert")
-	count(refusedDesc, g.Full, "full")
-	count(refusedDesc, g.PerAddress, "per_address")
-	count(refusedDesc, g.Rate, "rate")
-	count(refusedDesc, g.Evicted, "evicted")
-	count(refusedDesc, g.Late, "late")
-	gauge(queuedDesc, float64(s.Waiting))
-	gauge(halfOpenDesc, float64(g.HalfOpen), string(tun.Stream))
-	gauge(underLoadDesc, number01(g.UnderLoad), string(tun.Stream))
-	if len(s.Hellos) == 0 {
-		return
-	}
-	halfOpen, load, results := 0, false, map[string]uint64{}
-	for _, h := range s.Hellos {
-		halfOpen += h.HalfOpen
-		load = load || h.UnderLoad
-		for result, n := range h.Counts {
-			results[strings.ReplaceAll(result, " ", "_")] += n
-		}
-	}
-	gauge(halfOpenDesc, float64(halfOpen), string(tun.Datagrams))
-	gauge(underLoadDesc, number01(load), string(tun.Datagrams))
-	for result, n := range results {
-		count(helloDesc, n, result)
-	}
-}
-
-func number01(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 type connKind struct {
