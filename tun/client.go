@@ -35,6 +35,9 @@ type ClientConfig struct {
 	// NewClient on: see network.Settings.
 	Mark       uint32
 	KillSwitch bool
+	// Underlay is the file of the network namespace in which the Endpoints connect, such as /run/netns/red; empty: that
+	// of this program. A client connects anew when the way from there to the server changes.
+	Underlay string
 
 	Name    string // of this machine, for people; may be empty
 	Program string
@@ -88,6 +91,7 @@ type Client struct {
 	current  atomic.Pointer[joined]
 	resume   string
 	up       bool
+	roam     *roaming
 
 	reconnects atomic.Uint64
 }
@@ -131,6 +135,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: c.dev.writer, own: c.dev.device.Offloads(),
 		control: c.control, log: c.log,
 	}
+	own := c.dev.device.Index()
+	if cfg.Underlay != cfg.Interface.Namespace {
+		own = 0 // it is elsewhere
+	}
+	c.roam = newRoaming(cfg.Underlay, cfg.Mark, own, c.log)
 	return c, nil
 }
 
@@ -153,26 +162,33 @@ func (c *Client) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var running sync.WaitGroup
 	running.Go(func() { cancel(c.dev.pump(c.route)) })
+	running.Go(func() { c.roam.run(ctx) })
 	pause := leastPause
 	for ctx.Err() == nil {
-		began := time.Now()
+		began, moved := time.Now(), c.roam.changes()
 		err := c.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		c.reconnects.Add(1)
 		if time.Since(began) > mostPause {
-			pause = leastPause
+			pause, moved = leastPause, c.roam.changes()
+		}
+		if _, ok := errors.AsType[*wire.Bye](err); ok {
+			moved = nil // by whatever way, the server has been reached
 		}
 		next := c.pauseAfter(err, pause)
 		c.log.Warn("not connected", "error", err, "next_try", next.Round(time.Millisecond).String())
-		wait(ctx, next)
-		pause = min(2*pause, mostPause)
+		waitOr(ctx, next, moved)
+		if pause = min(2*pause, mostPause); isClosed(moved) {
+			pause = leastPause
+		}
 	}
 	err := context.Cause(ctx)
 	c.down()
 	c.dev.close(c.log)
 	running.Wait()
+	c.roam.close()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
@@ -297,7 +313,7 @@ func (c *Client) down() {
 // begin finds a way to the server and has a session with it. Ways are tried side by side, but only one at a time says
 // Hello: two would each end the other's session.
 func (c *Client) begin(ctx context.Context) (*joined, net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*openTime)
+	ctx, cancel := c.roam.bound(ctx, 2*openTime)
 	defer cancel()
 	type result struct {
 		j    *joined
@@ -413,7 +429,7 @@ func (c *Client) joined(cfg wire.Config, e Endpoint) *joined {
 // carry makes a connection move packets until it ends.
 func (c *Client) carry(j *joined, conn net.Conn, e Endpoint) {
 	connection := j.newConnection(conn, e.Codec)
-	connection.endpoint = e.Name
+	connection.endpoint, connection.way = e.Name, c.roam.way(e.Name, conn)
 	why := j.run(connection)
 	var bye *wire.Bye
 	if errors.As(why, &bye) && bye.Reason != wire.ReasonReplaced && bye.Reason != wire.ReasonIdle {
@@ -429,9 +445,11 @@ func (c *Client) carry(j *joined, conn net.Conn, e Endpoint) {
 // that was started anew does not know connections of datagrams from before, and cannot say so. A new one tells.
 func (c *Client) keepUp(j *joined, carrier Carrier, endpoints []Endpoint) {
 	pause := leastPause
-	for i := 0; wait(j.ctx, lookInterval); {
+	for i := 0; waitOr(j.ctx, lookInterval, c.roam.changes()); {
+		moved := c.roam.changes()
 		have := pick(j.list(), func(o *connection) bool { return o.carrier == carrier })
-		good := have != nil && !have.old(time.Duration(j.config.Rekey)) && !have.health.silent(time.Now())
+		good := have != nil && !have.old(time.Duration(j.config.Rekey)) && !have.health.silent(time.Now()) &&
+			c.roam.leads(have.conn, have.way)
 		if good || carrier == Datagrams && !j.config.Datagrams {
 			continue
 		}
@@ -445,10 +463,12 @@ func (c *Client) keepUp(j *joined, carrier Carrier, endpoints []Endpoint) {
 		}
 		i++
 		c.log.Debug("no further connection", "carrier", string(carrier), "error", err)
-		if !wait(j.ctx, pause/2+rand.N(pause)) {
+		if !waitOr(j.ctx, pause/2+rand.N(pause), moved) {
 			return
 		}
-		pause = min(2*pause, mostPause)
+		if pause = min(2*pause, mostPause); isClosed(moved) {
+			pause = leastPause
+		}
 	}
 }
 
@@ -457,7 +477,7 @@ func (c *connection) old(most time.Duration) bool { return c.worn.Load() || time
 
 // attach gives the session another connection, and waits until it is proven to work.
 func (c *Client) attach(j *joined, e Endpoint) error {
-	ctx, cancel := context.WithTimeout(j.ctx, openTime)
+	ctx, cancel := c.roam.bound(j.ctx, openTime)
 	defer cancel()
 	conn, err := e.Dial(ctx)
 	if err != nil {
@@ -469,7 +489,7 @@ func (c *Client) attach(j *joined, e Endpoint) error {
 		return err
 	}
 	connection := j.newConnection(conn, e.Codec)
-	connection.endpoint = e.Name
+	connection.endpoint, connection.way = e.Name, c.roam.way(e.Name, conn)
 	ended := make(chan error, 1)
 	j.running.Go(func() { ended <- j.run(connection) })
 	for range int(openTime / repeatAfter) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/tun/link"
+	"github.com/encase-tls/encase/tun/network"
 	"github.com/encase-tls/encase/tun/wire"
 	"github.com/encase-tls/encase/wrap/datagram"
 )
@@ -28,8 +29,9 @@ const (
 type connection struct {
 	session  *session
 	carrier  Carrier
-	codec    string // as it was configured, for people
-	endpoint string // of a client, for people
+	codec    string       // as it was configured, for people
+	endpoint string       // of a client, for people
+	way      network.Path // of a client, which it takes; zero: not known
 	conn     net.Conn
 	queue    *link.Queue
 	link     mover

@@ -194,7 +194,8 @@ func (c *traveller) begin(change func(*ClientConfig), carriers ...Carrier) {
 	cert := r.issue(name)
 	var logger *slog.Logger
 	c.log, logger = newJournal(r.t, name)
-	cfg := ClientConfig{Interface: Interface{Config: device.Config{Namespace: c.ns.Path()}}, Log: logger, Name: name}
+	cfg := ClientConfig{Interface: Interface{Config: device.Config{Namespace: c.ns.Path()}}, Underlay: c.ns.Path(),
+		Log: logger, Name: name}
 	for _, carrier := range carriers {
 		cfg.Endpoints = append(cfg.Endpoints, c.endpoint(carrier, cert))
 	}

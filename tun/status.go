@@ -35,6 +35,7 @@ type Status struct {
 	Unroutable uint64     `json:"unroutable,omitempty"` // packets for addresses that no client has
 	// Of a client.
 	Reconnects uint64 `json:"reconnects,omitempty"`
+	Roams      uint64 `json:"roams,omitempty"` // times that the way to the server has changed
 }
 
 // Totals counts what connections have done, those that have ended included.
@@ -174,7 +175,8 @@ func (s *Server) Status() Status {
 // Status returns a snapshot. It may be called at any time.
 func (c *Client) Status() Status {
 	out := Status{Role: "client", Interface: c.dev.device.Name(), Offloads: c.dev.device.Offloads().String(),
-		MTU: c.cfg.Interface.mtu(), Device: c.dev.device.Stats(), Reconnects: c.reconnects.Load()}
+		MTU: c.cfg.Interface.mtu(), Device: c.dev.device.Stats(), Reconnects: c.reconnects.Load(),
+		Roams: c.roam.times()}
 	if j := c.current.Load(); j != nil {
 		now := time.Now()
 		d := j.describe(now)

@@ -1,0 +1,155 @@
+package tun
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/encase-tls/encase/tun/tuntest"
+)
+
+// readdress gives a client another address on the same network.
+func (c *traveller) readdress(address string) {
+	c.r.t.Helper()
+	c.ns.IP("addr", "flush", "dev", "eth0")
+	c.ns.IP("addr", "add", address+"/24", "dev", "eth0")
+	c.ns.IP("route", "add", "default", "via", "10.1.0.1")
+}
+
+// comesFrom waits until the newest connections that the server has of each carrier come from an address.
+func (c *traveller) comesFrom(address string, carriers ...Carrier) {
+	c.r.t.Helper()
+	eventually(c.r.t, "the connections come from "+address, func() bool {
+		sessions := c.r.server.Status().Sessions
+		if len(sessions) != 1 {
+			return false
+		}
+		newest := map[string]string{}
+		for _, o := range sessions[0].Connections {
+			newest[o.Carrier], _, _ = strings.Cut(o.Remote, ":")
+		}
+		return !slices.ContainsFunc(carriers, func(k Carrier) bool { return newest[string(k)] != address })
+	})
+}
+
+var mixtures = map[string][]Carrier{"stream": {Stream}, "datagrams": {Datagrams}, "both": {Stream, Datagrams}}
+
+// A client whose address changes connects anew at once, although nothing is sent and so nothing is missed.
+func TestIdleClientMoves(t *testing.T) {
+	for name, carriers := range mixtures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			c := r.client("alice.test", nil, carriers...)
+			c.address()
+			c.comesFrom("10.1.0.2", carriers...)
+			before := c.client.Status().Sessions[0]
+			c.readdress("10.1.0.77")
+			c.comesFrom("10.1.0.77", carriers...)
+			tuntest.Connect(r.ns, c.ns, "way2", "10.3.0.1/24", "eth1", "10.3.0.2/24")
+			c.ns.IP("route", "add", "10.1.0.1/32", "via", "10.3.0.1", "src", "10.3.0.2")
+			c.comesFrom("10.3.0.2", carriers...)
+			after := c.client.Status()
+			if after.Sessions[0].ID != before.ID || after.Reconnects != 0 || after.Roams < 2 {
+				t.Errorf("from %+v\nto %+v", before, after)
+			}
+		})
+	}
+}
+
+// What does not concern the way to the server moves nothing.
+func TestOtherChangesMoveNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.client("alice.test", nil, Stream, Datagrams)
+	c.address()
+	c.comesFrom("10.1.0.2", Stream, Datagrams)
+	before := c.client.Status()
+	c.ns.IP("link", "add", "br9", "type", "bridge")
+	c.ns.IP("addr", "add", "10.9.0.1/24", "dev", "br9")
+	c.ns.IP("link", "set", "br9", "up")
+	c.ns.IP("route", "add", "10.10.0.0/16", "dev", "br9")
+	c.ns.IP("route", "add", "10.1.0.99/32", "dev", "br9")
+	c.ns.IP("link", "del", "br9")
+	c.ns.Run("ping", "-q", "-i", "0.1", "-c", "10", "10.66.0.1")
+	after := c.client.Status()
+	if after.Roams != before.Roams || len(after.Sessions[0].Connections) != 2 ||
+		after.Sessions[0].Connections[1].Since != before.Sessions[0].Connections[1].Since {
+		t.Errorf("from %+v\nto %+v", before, after)
+	}
+}
+
+// Transfers in both directions go on, and lose nothing, when the client's address changes in the middle.
+func TestClientMovesDuringTransfers(t *testing.T) {
+	for name, carriers := range mixtures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			c := r.client("alice.test", nil, carriers...)
+			c.address()
+			up, down := newFlow(t, c.ns, r.ns, "10.66.0.1"), newFlow(t, r.ns, c.ns, "10.66.0.2")
+			up.start(noise(1, 1<<40))
+			down.start(noise(2, 1<<40))
+			for _, address := range []string{"10.1.0.77", "10.1.0.78", "10.1.0.2"} {
+				up.moves(1 << 20)
+				down.moves(1 << 20)
+				c.readdress(address)
+				c.comesFrom(address, carriers...)
+			}
+			up.moves(1 << 20)
+			down.moves(1 << 20)
+			up.stop()
+			down.stop()
+			if s := c.client.Status(); s.Reconnects != 0 {
+				t.Errorf("the session is another: %+v", s)
+			}
+		})
+	}
+}
+
+// A client that lost its way and its server connects when both are there again.
+func TestWayComesBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.client("alice.test", nil, Stream, Datagrams)
+	c.address()
+	r.halt()
+	c.ns.IP("link", "set", "eth0", "down")
+	eventually(t, "the client is not connected", func() bool { return c.client.Status().Reconnects > 0 })
+	r.start()
+	c.ns.IP("link", "set", "eth0", "up")
+	c.ns.IP("route", "add", "default", "via", "10.1.0.1")
+	c.comesFrom("10.1.0.2", Stream, Datagrams)
+}
+
+// Who waits for the next try, or for an answer by a way that is not any more, waits no longer when there is a way again;
+// that there is none is no reason to try.
+func TestWaitingForAWay(t *testing.T) {
+	ns, other := tuntest.New(t), tuntest.New(t)
+	tuntest.Connect(ns, other, "eth0", "192.0.2.2/24", "eth0", "192.0.2.1/24")
+	ns.IP("route", "add", "default", "via", "192.0.2.1")
+	r := newRoaming(ns.Path(), 0, 0, slog.New(slog.DiscardHandler))
+	running := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { r.run(ctx); close(running) }()
+	defer func() { cancel(); <-running; r.close() }()
+	moved := r.changes()
+	dialing, stop := r.bound(ctx, time.Hour)
+	defer stop()
+	ns.IP("link", "set", "eth0", "down")
+	if waitOr(ctx, 4*settleTime, moved); isClosed(moved) {
+		t.Error("there is none, and who waits is told to try")
+	}
+	ns.IP("link", "set", "eth0", "up")
+	ns.IP("route", "add", "default", "via", "192.0.2.7")
+	if !waitOr(ctx, tuntest.Patience, moved) || !isClosed(moved) {
+		t.Fatal("there is one, and nobody is told")
+	}
+	<-dialing.Done()
+	if err := context.Cause(dialing); err != errMoved {
+		t.Errorf("what was begun before ends with %v", err)
+	}
+}
