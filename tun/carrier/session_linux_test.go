@@ -40,6 +40,28 @@ func (d *Device) owns(ip net.IP) bool {
 	return false
 }
 
+// Machines that translate addresses (NAT) carry frames, where the network knows no way to those behind the devices; and
+// what a router has to say about the path gets through to them.
+func TestTranslated(t *testing.T) {
+	tuntest.Need(t, "nft")
+	r := newRig(t)
+	r.router.IP("route", "del", "198.18.1.0/24")
+	r.router.IP("route", "del", "198.18.2.0/24")
+	r.a.Run("nft", "add table ip nat; add chain ip nat out { type nat hook postrouting priority srcnat; };"+
+		"add rule ip nat out ip protocol 253 masquerade")
+	r.b.Run("nft", "add table ip nat; add chain ip nat in { type nat hook prerouting priority dstnat; };"+
+		"add rule ip nat in ip protocol 253 dnat to 198.18.2.2")
+	r.router.IP("link", "set", "in2", "mtu", "1300")
+	a, b := r.both()
+	client, server := r.dial(a, netip.MustParseAddr("10.2.0.2")), r.listen(b, b4)
+	r.exchange(client, server)
+	if _, err := client.Write(make([]byte, 1400)); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the router says that the path is narrow", func() bool { return a.Stats().Narrowed == 1 })
+	r.exchange(client, server)
+}
+
 // A network that loses a fifth of the frames, in the router, is borne: handshakes succeed, and what is asked for until
 // it has come, comes.
 func TestLossy(t *testing.T) {
