@@ -50,6 +50,7 @@ var fields = []Field{
 	{"totals.stats.dropped_late", "packets that waited too long"},
 	{"totals.stats.marked_late", "packets that got a mark of congestion instead"},
 	{"reconnects", "of a client: sessions after its first"},
+	{"roams", "of a client: times that its way to the server has changed"},
 	{"confined.landlock", "version of Landlock that bounds files; 0 for none"},
 	{"confined.seccomp", "whether system calls are refused"},
 	{"confined.no_new_privileges", "whether programs that it executes gain no rights"},
