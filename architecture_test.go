@@ -40,6 +40,7 @@ codecs/desc           : frame codecs codecs/check
 codecs/wasm           : frame codecs codecs/check github.com/tetratelabs/wazero/...
 codecs/described      : frame codecs codecs/desc
 codecs/dissector      : frame codecs codecs/desc codecs/described
+codecs/dtlstest       : frame codecs wrap/porttest
 codecs/eapol          : frame codecs codecs/eap
 codecs/radius         : frame codecs codecs/eap
 codecs/inspect        : frame codecs codecs/... github.com/gopacket/gopacket/...
@@ -47,6 +48,7 @@ codecs/...            : frame codecs
 wrap                  : frame bio
 wrap/udp              : frame golang.org/x/net/... golang.org/x/sys/...
 wrap/admission        :
+wrap/porttest         :
 wrap/datagram         : frame bio wrap wrap/udp wrap/admission
 wrap/datagram/lossy   :
 tun/packet            :

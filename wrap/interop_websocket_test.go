@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 const webSocketSpec = "websocket:host=server.test,path=/tunnel,protocol=binary"
@@ -20,13 +21,13 @@ func TestWebsockify(t *testing.T) {
 	server := start(t, "openssl", "s_server", "-accept", "127.0.0.1:0",
 		"-cert", dir+"/server.crt", "-key", dir+"/server.key", "-CAfile", dir+"/ca.crt", "-Verify", "1", "-verify_return_error", "-rev")
 	target := server.after("ACCEPT ")
-	address := freeAddress(t)
+	address := porttest.Free(t)
 	proxy := start(t, "websockify", address, target)
 	conn := dialPatiently(t, address, proxy)
 	client := clientOf(t, webSocketSpec)
 	c := wrap.Client(wrap.Stream(conn), client)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, "one two three\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func TestPythonWebSocket(t *testing.T) {
 	}
 	dir := opensslFiles(t)
 	_, server := wrapConfigs(t, webSocketSpec)
-	server.Linger = 5 * time.Second
+	server.Linger = patience
 	l, err := wrap.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {
 		t.Fatal(err)
@@ -67,20 +68,10 @@ func TestPythonWebSocket(t *testing.T) {
 	}
 }
 
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // dialPatiently waits until a program listens.
 func dialPatiently(t *testing.T, address string, p *program) net.Conn {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			return conn

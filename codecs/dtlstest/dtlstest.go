@@ -9,12 +9,15 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 const (
@@ -61,12 +64,10 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// FreePort returns an address on loopback whose port nobody used a moment ago.
+// FreePort returns an address on loopback whose port nobody uses.
 func FreePort(t testing.TB) *net.UDPAddr {
 	t.Helper()
-	c := Listen(t)
-	c.Close()
-	return c.LocalAddr().(*net.UDPAddr)
+	return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(porttest.Free(t)))
 }
 
 // Listen returns a socket on loopback that is closed with the test.

@@ -10,6 +10,7 @@ import (
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // An LDAP directory: ours before ldapsearch and slapd, and slapd itself with TLS and without.
@@ -18,7 +19,7 @@ func TestLDAP(t *testing.T) {
 	dir := issued(t).files(t)
 	start := func(more string) (addr string) {
 		t.Helper()
-		addr = freePort(t)
+		addr = porttest.Free(t)
 		conf := configured(t, "pidfile "+t.TempDir()+"/pid\n"+more)
 		daemon(t, command(t, slapd, "-f", conf, "-h", "ldap://"+addr, "-d", "0"))
 		await(t, addr)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // A network block device: nbdkit behind our client, with TLS and without, and nbdinfo before our server.
@@ -25,7 +26,7 @@ func TestNBD(t *testing.T) {
 	}
 	start := func(args ...string) (addr string) {
 		t.Helper()
-		addr = freePort(t)
+		addr = porttest.Free(t)
 		_, port, _ := net.SplitHostPort(addr)
 		args = append([]string{"-f", "-i", "127.0.0.1", "-p", port}, args...)
 		daemon(t, command(t, nbdkit, append(args, "null", "1M")...))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // MariaDB: its server behind our client, with TLS and without, and its client before our server.
@@ -62,7 +63,7 @@ func TestMySQL(t *testing.T) {
 // startMariaDB starts a server that asks for no password and has nothing in it.
 func startMariaDB(t *testing.T, mariadbd string, args ...string) (addr string) {
 	t.Helper()
-	addr = freePort(t)
+	addr = porttest.Free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	dir, err := os.MkdirTemp("", "encase-mariadb-") // short: it holds a Unix socket
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/codecs/preamble"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // A cluster is a PostgreSQL server of the test's own, with TLS, that lets everyone in with TLS or without.
@@ -41,7 +42,7 @@ func startPostgres(t *testing.T) cluster {
 	}
 	appendTo(t, dir+"/data/postgresql.conf",
 		"ssl=on\nssl_cert_file='"+dir+"/server.crt'\nssl_key_file='"+dir+"/server.key'\n")
-	addr := freePort(t)
+	addr := porttest.Free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	daemon(t, run(bin+"/postgres", "-D", dir+"/data", "-h", "127.0.0.1", "-p", port, "-k", dir, "-F"))
 	for end := time.Now().Add(20 * time.Second); run(bin+"/pg_isready", "-q", "-h", dir, "-p", port).Run() != nil; {

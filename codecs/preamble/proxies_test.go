@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/codecs/preamble"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // configured writes a configuration file.
@@ -36,7 +37,7 @@ func refusal(t *testing.T, err error, text string) {
 
 // Through a web proxy to a mail server.
 func TestConnectThroughTinyproxy(t *testing.T) {
-	addr := freePort(t)
+	addr := porttest.Free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	conf := configured(t, "Port "+port+"\nListen 127.0.0.1\nTimeout 60\nBasicAuth user password\nMaxClients 10\n")
 	daemon(t, command(t, program(t, "tinyproxy"), "-d", "-c", conf))
@@ -51,7 +52,7 @@ func TestConnectThroughTinyproxy(t *testing.T) {
 	refusal(t, err, `401 Unauthorized`)
 	_, err = dial(t, addr, preamble.Connect{Target: target}, preamble.SMTP{})
 	refusal(t, err, `see the option secret`)
-	_, err = dial(t, addr, preamble.Connect{Target: freePort(t), Secret: secretOf(t, "user:password")})
+	_, err = dial(t, addr, preamble.Connect{Target: porttest.Free(t), Secret: secretOf(t, "user:password")})
 	refusal(t, err, `500 Unable to connect`)
 }
 
@@ -59,7 +60,7 @@ func TestSOCKS5ThroughMicrosocks(t *testing.T) {
 	microsocks := program(t, "microsocks")
 	target := echo(t, nil)
 	start := func(args ...string) (addr string) {
-		addr = freePort(t)
+		addr = porttest.Free(t)
 		_, port, _ := net.SplitHostPort(addr)
 		daemon(t, command(t, microsocks, append([]string{"-i", "127.0.0.1", "-p", port}, args...)...))
 		await(t, addr)
@@ -86,7 +87,7 @@ func TestSOCKS5ThroughMicrosocks(t *testing.T) {
 	refusal(t, err, "see the option secret")
 	_, err = dial(t, closed, preamble.SOCKS5{Target: target, Secret: secretOf(t, "user:wrong")})
 	refusal(t, err, "is the user:password in the file right?")
-	_, err = dial(t, open, preamble.SOCKS5{Target: freePort(t)})
+	_, err = dial(t, open, preamble.SOCKS5{Target: porttest.Free(t)})
 	refusal(t, err, "connection refused")
 }
 
@@ -94,7 +95,7 @@ func TestSOCKS5ThroughMicrosocks(t *testing.T) {
 func TestProxyServerAgainstHAProxy(t *testing.T) {
 	haproxy := program(t, "haproxy")
 	headers := newHeaders()
-	addr1, addr2 := freePort(t), freePort(t)
+	addr1, addr2 := porttest.Free(t), porttest.Free(t)
 	conf := "defaults\nmode tcp\ntimeout connect 5s\ntimeout client 20s\ntimeout server 20s\n"
 	conf += fmt.Sprintf("listen one\nbind %s\nserver s %s send-proxy\n",
 		addr1, echo(t, nil, preamble.Proxy{Version: 1, Accept: headers.add}))
@@ -160,7 +161,7 @@ func TestProxyClientAgainstHAProxy(t *testing.T) {
 	if err := os.WriteFile(dir+"/both.pem", []byte(both), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := freePort(t)
+	addr := porttest.Free(t)
 	daemon(t, command(t, haproxy, "-db", "-f", configured(t,
 		"defaults\nmode http\ntimeout connect 5s\ntimeout client 20s\n"+
 			"timeout server 20s\nfrontend f\nbind "+addr+" accept-proxy ssl crt "+dir+"/both.pem\n"+

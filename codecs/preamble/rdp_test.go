@@ -10,6 +10,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // xrdp behind our client: TLS is proof that it took our request.
@@ -17,7 +18,7 @@ func TestRDPClientAgainstXrdp(t *testing.T) {
 	xrdp := program(t, "xrdp")
 	dir := issued(t).files(t)
 	start := func(security string) (addr string) {
-		addr = freePort(t)
+		addr = porttest.Free(t)
 		_, port, _ := net.SplitHostPort(addr)
 		conf := configured(t, "[Globals]\nport=tcp://127.0.0.1:"+port+"\nfork=true\n"+
 			"security_layer="+security+"\ncertificate="+dir+

@@ -11,6 +11,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/preamble"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // stunnel starts one with some services, each a section of its configuration.
@@ -46,7 +47,7 @@ func TestClientsAgainstStunnel(t *testing.T) {
 				c.Write([]byte(line))
 			}
 		})
-		s.addr = freePort(t)
+		s.addr = porttest.Free(t)
 		sections = append(sections, fmt.Sprintf("[%s]\naccept = %s\nconnect = %s\n"+
 			"cert = %s/server.crt\nkey = %s/server.key\n"+
 			"protocol = %s\n", s.protocol, s.addr, backend, dir, dir, s.protocol))
@@ -85,7 +86,7 @@ func TestServersAgainstStunnel(t *testing.T) {
 	}
 	var sections []string
 	for _, s := range services {
-		s.addr = freePort(t)
+		s.addr = porttest.Free(t)
 		sections = append(sections, fmt.Sprintf("[%s]\nclient = yes\naccept = %s\nconnect = %s\nCAfile = %s/ca.crt\n"+
 			"verifyChain = yes\nprotocol = %s\n%s", s.protocol, s.addr, echo(t, nil, s.ours), dir, s.protocol, s.more))
 	}
@@ -131,7 +132,7 @@ func TestProxyServerAgainstStunnel(t *testing.T) {
 			conn.Write([]byte(line))
 		}
 	})
-	addr := freePort(t)
+	addr := porttest.Free(t)
 	stunnel(t, fmt.Sprintf("[proxy]\naccept = %s\nconnect = %s\n"+
 		"cert = %s/server.crt\nkey = %s/server.key\nprotocol = proxy\n",
 		addr, backend, dir, dir))

@@ -37,7 +37,7 @@ func exchange(t *testing.T, version uint16, mtu int) (results [2]*eap.Result, pa
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var ends sync.WaitGroup
 	var mu sync.Mutex
