@@ -44,13 +44,13 @@ func TestIdleMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector uses memory of its own")
 	}
-	const n = 2000
+	const n = 1000
 	for _, tt := range []struct {
 		group tls.CurveID
 		size  int // of the record before the connection falls idle
 		most  int // per cent
 	}{
-		{tls.X25519, 100, 35},
+		{tls.X25519, 100, 40},
 		{tls.X25519MLKEM768, 100, 50},
 		{tls.X25519MLKEM768, bio.MaxPlaintext, 100},
 	} {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // A step is a command in README.md, and what it says there that it prints.
@@ -117,7 +119,8 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := readWalk(strings.ReplaceAll(string(text), "4433", freePort(t)))
+	_, port, _ := net.SplitHostPort(porttest.Free(t))
+	w := readWalk(strings.ReplaceAll(string(text), "4433", port))
 	if len(w.steps) < 20 {
 		t.Fatalf("README.md has %d commands", len(w.steps))
 	}
@@ -145,21 +148,6 @@ func skip(t *testing.T, format string, args ...any) {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)
-}
-
-// freePort returns the number of a port on which nobody listens.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // run runs the commands in a folder of their own, with the encase that is built of these sources, and returns what they

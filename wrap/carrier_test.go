@@ -111,11 +111,8 @@ func TestStreamErrors(t *testing.T) {
 				go s.Write([]byte("x"))
 				_, err = c.Read(make([]byte, 1))
 			} else {
-				for range 100 { // Write does not wait for the carrier
-					if _, err = c.Write([]byte("x")); err != nil {
-						break
-					}
-					time.Sleep(time.Millisecond)
+				for end := time.Now().Add(patience); err == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+					_, err = c.Write([]byte("x")) // does not wait for the carrier
 				}
 			}
 			want := broken

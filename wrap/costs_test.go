@@ -71,7 +71,7 @@ func TestIdle(t *testing.T) {
 		c, s := wrap.Client(wrap.Stream(a), client), wrap.Server(wrap.Stream(b), server)
 		return s, fallIdle(c, s)
 	})
-	if stacks := leftOver(5 * time.Second); stacks != "" {
+	if stacks := leftOver(patience); stacks != "" {
 		t.Errorf("idle connections have goroutines:\n%.3000s", stacks)
 	}
 	theirs := idleBytes(t, func() (net.Conn, error) {

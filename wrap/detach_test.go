@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/encase-tls/encase/frame"
@@ -36,7 +38,7 @@ func TestDetach(t *testing.T) {
 					t.Fatal(err)
 				}
 				got := make([]byte, len(clear))
-				bare.SetReadDeadline(time.Now().Add(10 * time.Second))
+				bare.SetReadDeadline(time.Now().Add(patience))
 				if _, err := io.ReadFull(bare, got); err != nil || !bytes.Equal(got, clear) {
 					t.Errorf("what follows in clear arrives otherwise: %v", err)
 				}
@@ -66,7 +68,7 @@ func sendThenDetach(c *wrap.Conn, secret string, clear []byte) error {
 		return err
 	}
 	defer bare.Close()
-	bare.SetDeadline(time.Now().Add(10 * time.Second))
+	bare.SetDeadline(time.Now().Add(patience))
 	if _, err := bare.Write(clear); err != nil {
 		return err
 	}
@@ -118,7 +120,10 @@ func TestDetachRefuses(t *testing.T) {
 			name: "reading", want: "under way",
 			before: func(_ *testing.T, c, _ *wrap.Conn) {
 				go c.Read(make([]byte, 1))
-				time.Sleep(50 * time.Millisecond)
+				end := time.Now().Add(patience)
+				for !slices.ContainsFunc(ourGoroutines(), isReading) && time.Now().Before(end) {
+					time.Sleep(time.Millisecond)
+				}
 			},
 			now: func(t *testing.T, c, s *wrap.Conn) { send(t, c, s, "still here") },
 		},
@@ -142,6 +147,11 @@ func TestDetachRefuses(t *testing.T) {
 	}
 }
 
+// isReading reports whether a goroutine waits for the network in Read.
+func isReading(stack string) bool {
+	return strings.Contains(stack, "wrap.(*Conn).Read(") && strings.Contains(stack, "[IO wait")
+}
+
 // TestDetachUnsent has a peer that takes nothing: what was written under TLS must not be followed by clear text as if
 // it had left.
 func TestDetachUnsent(t *testing.T) {
@@ -161,20 +171,22 @@ func TestDetachUnsent(t *testing.T) {
 
 // TestDetachKeepsDeadlines: a stranger who was given until a certain time has no longer than that in clear.
 func TestDetachKeepsDeadlines(t *testing.T) {
-	client, server := wrapConfigs(t, "")
-	a, b := net.Pipe()
-	c, s := connect(t, a, b, client, server)
-	shake(t, c, s)
-	s.SetDeadline(time.Now().Add(50 * time.Millisecond))
-	bare, err := s.Detach()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bare.Close()
-	_, err = bare.Read(make([]byte, 1))
-	wantErr(t, "Read", err, os.ErrDeadlineExceeded)
-	_, err = bare.Write(make([]byte, 1))
-	wantErr(t, "Write", err, os.ErrDeadlineExceeded)
+	synctest.Test(t, func(t *testing.T) {
+		client, server := wrapConfigs(t, "")
+		a, b := net.Pipe()
+		c, s := connect(t, a, b, client, server)
+		shake(t, c, s)
+		s.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		bare, err := s.Detach()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bare.Close()
+		_, err = bare.Read(make([]byte, 1))
+		wantErr(t, "Read", err, os.ErrDeadlineExceeded)
+		_, err = bare.Write(make([]byte, 1))
+		wantErr(t, "Write", err, os.ErrDeadlineExceeded)
+	})
 }
 
 // TestDetachAfterClosing goes on in clear behind the close_notify of both ends, as FTP does after CCC.

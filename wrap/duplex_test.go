@@ -173,7 +173,7 @@ func TestConcurrentUse(t *testing.T) {
 		all.Go(func() {
 			for j := range messages {
 				_, _, _, _ = c.Stats(), c.ConnectionState(), c.LocalAddr(), c.RemoteAddr()
-				c.SetDeadline(time.Now().Add(time.Duration(10+j) * time.Second))
+				c.SetDeadline(time.Now().Add(patience + time.Duration(j)*time.Second))
 				c.Flush()
 			}
 		})
@@ -224,7 +224,7 @@ func TestCloseRaces(t *testing.T) {
 		go func() { all.Wait(); close(finished) }()
 		select {
 		case <-finished:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal(fmt.Sprint("round ", i, ": calls hang after Close"))
 		}
 	}

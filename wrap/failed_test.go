@@ -113,7 +113,10 @@ func TestPortUnreachable(t *testing.T) {
 	}
 	for _, data := range []bool{false, true} {
 		client, server := over(t, arqMaker(400))
-		client.Linger = 1500 * time.Millisecond
+		client.Linger = patience
+		if data {
+			client.Linger = 1500 * time.Millisecond
+		}
 		_, b := udpSockets(t)
 		a, err := net.DialUDP("udp", nil, b.LocalAddr().(*net.UDPAddr))
 		if err != nil {

@@ -117,7 +117,7 @@ func TestGarbage(t *testing.T) {
 			case !errors.As(err, &header) && !errors.As(err, new(*bio.AlertError)):
 				t.Errorf("Handshake: %v", err)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > wrap.DefaultHandshakeTimeout/2 {
 				t.Errorf("that took %v", took)
 			}
 			if test.want != nil && test.codec != "websocket" && s.Stats().Malformed != 1 {

@@ -35,7 +35,7 @@ func TestOpenSSLClient(t *testing.T) {
 				s := <-conns
 				converseWith(t, s, client)
 				if v.version == tls.VersionTLS13 {
-					updateKeys(t, s, client)
+					updateKeys(t, s, client, "KEYUPDATE")
 				}
 				if leaf := s.ConnectionState().PeerCertificates[0]; leaf.Subject.CommonName != "client.test" {
 					t.Errorf("the client has shown the certificate of %v", leaf.Subject)
@@ -100,7 +100,7 @@ func TestOpenSSLServer(t *testing.T) {
 					c := dial(t, client, address)
 					converseWith(t, c, server)
 					if v.version == tls.VersionTLS13 {
-						updateKeys(t, c, server)
+						updateKeys(t, c, server, "")
 					}
 					if resumed := c.ConnectionState().DidResume; resumed != (i > 0) {
 						t.Errorf("connection %d: DidResume is %v", i, resumed)
@@ -162,13 +162,15 @@ func converseWith(t *testing.T, c net.Conn, p *program) {
 	expect(t, c, line+"\n")
 }
 
-// updateKeys lets the program change its keys, and then demand that of this end, too: that costs one answer.
-func updateKeys(t *testing.T, c *wrap.Conn, p *program) {
+// updateKeys lets the program change its keys, and then demand that of this end, too: that costs one answer. What comes
+// behind a command at once is taken for part of it. s_client confirms commands; s_server looks for one before it takes
+// what comes from the peer, so that a line from there shows that the command is done.
+func updateKeys(t *testing.T, c *wrap.Conn, p *program, confirmation string) {
 	t.Helper()
 	for answers, command := range []string{"k", "K"} {
 		before := c.Stats().FramesOut
 		p.say(command)
-		time.Sleep(10 * time.Millisecond) // or the next line may be taken for part of the command
+		p.await(confirmation)
 		converseWith(t, c, p)
 		if n := c.Stats().FramesOut - before; n != uint64(1+answers) {
 			t.Errorf("%s and a line cost %d frames", command, n)

@@ -12,13 +12,16 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
+// patience is how long anything may take that waits for nobody but this machine, which may be slow.
+const patience = time.Minute
+
 // TestMain makes released buffers unusable, but for benchmarks, and fails if the tests leave a goroutine behind.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	frame.PoisonReleased(flag.Lookup("test.bench").Value.String() == "")
 	sharedCredentials() // now: they are to be valid for other programs too, whose time is not that of a synctest bubble
 	code := m.Run()
-	if leaked := leftOver(5 * time.Second); code == 0 && leaked != "" {
+	if leaked := leftOver(patience); code == 0 && leaked != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left behind:\n%s\n", leaked)
 		code = 1
 	}
@@ -27,8 +30,8 @@ func TestMain(m *testing.M) {
 
 // leftOver waits until no goroutine of this module or of crypto/tls is left but tests themselves, and returns the
 // stacks of those that stay.
-func leftOver(patience time.Duration) string {
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+func leftOver(limit time.Duration) string {
+	for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
 		stacks := ourGoroutines()
 		if len(stacks) == 0 || time.Now().After(end) {
 			return strings.Join(stacks, "\n\n")

@@ -162,7 +162,7 @@ func shakeResults(c, s *wrap.Conn) (client, server error) {
 		done <- err
 	}()
 	if client = c.Handshake(); client == nil {
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(patience))
 		_, client = c.Read(make([]byte, 1))
 	}
 	if client != nil {
@@ -191,10 +191,10 @@ func send(tb testing.TB, from, to net.Conn, message string) {
 	}
 }
 
-// expect reads message, and waits a few seconds at most.
+// expect reads message.
 func expect(tb testing.TB, from net.Conn, message string) {
 	tb.Helper()
-	from.SetReadDeadline(time.Now().Add(10 * time.Second))
+	from.SetReadDeadline(time.Now().Add(patience))
 	defer from.SetReadDeadline(time.Time{})
 	p := make([]byte, len(message))
 	if _, err := io.ReadFull(from, p); err != nil {
@@ -208,7 +208,7 @@ func expect(tb testing.TB, from net.Conn, message string) {
 // readErr returns what reading comes to after the data.
 func readErr(tb testing.TB, c net.Conn) error {
 	tb.Helper()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, struct{ io.Reader }{c})
 	if err == nil {
 		return io.EOF

@@ -77,7 +77,7 @@ func (p *program) say(line string) {
 // await waits until the program has printed a text, after the last that was waited for.
 func (p *program) await(text string) {
 	p.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		p.mu.Lock()
 		i := bytes.Index(p.output[p.seen:], []byte(text))
 		if i >= 0 {
@@ -107,7 +107,7 @@ func (p *program) wait() {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		p.t.Fatalf("%s does not end", p.cmd.Path)
 	}
 }

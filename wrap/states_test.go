@@ -190,7 +190,7 @@ func (s *stateTest) shake() {
 // await waits until the peer has seen something.
 func (s *stateTest) await(seen func() bool) {
 	s.t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(patience)
 	for {
 		s.mu.Lock()
 		ok := seen()
@@ -344,7 +344,7 @@ func (s *stateTest) check(state string) {
 
 func (s *stateTest) read() (string, error) {
 	p := make([]byte, 100)
-	s.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s.conn.SetReadDeadline(time.Now().Add(patience))
 	n, err := s.conn.Read(p)
 	return string(p[:n]), err
 }

@@ -144,6 +144,7 @@ func TestBrokenEngines(t *testing.T) {
 	done = make(chan struct{})
 	defer close(done)
 	patient := waiting
+	defer func() { waiting = patient }()
 	for _, r := range rules {
 		fault := faults[r.name]
 		if fault == nil {

@@ -91,13 +91,13 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: await PATH")
 	}
-	for range 1000 {
+	for range 6000 {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	ts.Fatalf("%s is not there after 10 s", args[0])
+	ts.Fatalf("%s is not there after a minute", args[0])
 }
 
 // identities writes an authority and certificates of it, another authority, and a certificate that has expired.

@@ -114,7 +114,7 @@ type end struct {
 func exchange(t *testing.T, percent int, ends [2]*end) {
 	t.Helper()
 	carriers := link(t, percent)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var both sync.WaitGroup
 	for i, e := range ends {
@@ -127,7 +127,7 @@ func exchange(t *testing.T, percent int, ends [2]*end) {
 			t.Fatal(err)
 		}
 		conn := [...]func(wrap.Carrier, *wrap.Config) *wrap.Conn{wrap.Client, wrap.Server}[i](carriers[i],
-			&wrap.Config{TLS: e.tls, Codec: codec, Linger: time.Second})
+			&wrap.Config{TLS: e.tls, Codec: codec, Linger: 20 * time.Second})
 		both.Go(func() {
 			defer conn.Close()
 			if e.run != nil {
@@ -233,7 +233,7 @@ func TestUnconfirmed(t *testing.T) {
 			if _, err := conn.Write(p); err != nil {
 				return err
 			}
-			conn.SetReadDeadline(time.Now().Add(time.Second))
+			conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 			conn.Read(make([]byte, 1))
 			return nil
 		}
@@ -243,7 +243,7 @@ func TestUnconfirmed(t *testing.T) {
 			return err
 		}
 		conn.CloseWrite()
-		conn.SetReadDeadline(time.Now().Add(time.Second))
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		conn.Read(make([]byte, 1))
 		return nil
 	}
@@ -298,7 +298,7 @@ func TestAlerts(t *testing.T) {
 						}
 					}
 					wantFailure(t, ends)
-					if took := time.Since(begun); took > 3*time.Second {
+					if took := time.Since(begun); took > 20*time.Second {
 						t.Errorf("that took %v", took)
 					}
 				})

@@ -95,7 +95,7 @@ func (l *log) end() string {
 // await waits until the program has said want.
 func (l *log) await(t *testing.T, want string) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); !strings.Contains(l.String(), want); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); !strings.Contains(l.String(), want); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Errorf("it does not say %q:\n%s", want, l.end())
 			return
@@ -182,7 +182,7 @@ func authenticate(t *testing.T, role frame.Role, o eapol.Options, cfg *tls.Confi
 	}
 	conn := end(wrap.Datagram(p, station{}, 1500), &wrap.Config{TLS: cfg, Codec: codec})
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return x.Run(ctx, conn)
 }
@@ -269,7 +269,7 @@ func TestWpaSupplicantFails(t *testing.T) {
 						t.Errorf("it is let in: %v\n%s", result.Identity, said.end())
 					}
 					said.await(t, "EAP: Received EAP-Failure")
-					if took := time.Since(begun); took > 4*time.Second {
+					if took := time.Since(begun); took > 25*time.Second {
 						t.Errorf("that took %v", took)
 					}
 				})

@@ -22,7 +22,7 @@ func clientHello(t *testing.T) []byte {
 	go tls.Client(theirs, &tls.Config{ServerName: "vpn.example",
 		CurvePreferences: []tls.CurveID{tls.X25519}}).Handshake()
 	p := make([]byte, 4096)
-	ours.SetReadDeadline(time.Now().Add(5 * time.Second))
+	ours.SetReadDeadline(time.Now().Add(time.Minute))
 	n, err := ours.Read(p)
 	if err != nil {
 		t.Fatal(err)

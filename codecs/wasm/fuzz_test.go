@@ -68,7 +68,7 @@ func FuzzModule(f *testing.F) {
 		case !errors.As(err, &fault) && !strings.Contains(err.Error(), "refuses the options"):
 			t.Errorf("%T: %v", err, err)
 		}
-		if spent := time.Since(start); spent > 5*time.Second {
+		if spent := time.Since(start); spent > time.Minute {
 			t.Errorf("it takes %v", spent)
 		}
 	})

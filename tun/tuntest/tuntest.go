@@ -18,7 +18,7 @@ import (
 )
 
 // Patience bounds every wait of these tests.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Skip skips a test for want of something, but not where all has been provided for: in CI it fails.
 func Skip(t testing.TB, format string, args ...any) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // moved is what one iteration moves: so much that what lies in the buffers of the systems on the way does not count.
@@ -89,7 +91,7 @@ func startEncase(b *testing.B, f testFiles, target string) string {
 }
 
 func startStunnel(b *testing.B, f testFiles, target string) string {
-	middle, entrance := freeAddress(b), freeAddress(b)
+	middle, entrance := porttest.Free(b), porttest.Free(b)
 	const head = "foreground = yes\ndebug = 3\npid =\nsslVersionMin = TLSv1.3\n[x]\n" +
 		"ciphersuites = TLS_AES_128_GCM_SHA256\naccept = %s\nconnect = %s\n"
 	write(b, f.path("out.conf"), fmt.Sprintf(head+"cert = %s\nkey = %s\n",
@@ -103,7 +105,7 @@ func startStunnel(b *testing.B, f testFiles, target string) string {
 }
 
 func startSocat(b *testing.B, f testFiles, target string) string {
-	middle, entrance := freeAddress(b), freeAddress(b)
+	middle, entrance := porttest.Free(b), porttest.Free(b)
 	write(b, f.path("openssl.cnf"), "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n"+
 		"MinProtocol = TLSv1.3\nCiphersuites = TLS_AES_128_GCM_SHA256\n") // socat has no option for this
 	b.Setenv("OPENSSL_CONF", f.path("openssl.cnf"))

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // These tests need libcoap's programs (Debian: libcoap3-bin), which know nothing of this one.
@@ -19,26 +21,6 @@ const (
 	coapKey      = "a key of 16 byte"
 	coapIdentity = "device-7"
 )
-
-// freeUDP returns a port of UDP on loopback that nobody has now, and neither the one behind it.
-func freeUDP(t testing.TB) (port int) {
-	t.Helper()
-	for range 100 {
-		one, err := net.ListenPacket("udp", anyPort)
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := one.LocalAddr().(*net.UDPAddr).Port
-		two, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		one.Close()
-		if err == nil {
-			two.Close()
-			return port
-		}
-	}
-	t.Fatal("no two ports are free")
-	return 0
-}
 
 // keyFile writes a file of pre-shared keys, identities and keys in turn.
 func keyFile(t testing.TB, pairs ...string) (path string) {
@@ -63,12 +45,12 @@ func coapKeys(t testing.TB) string {
 func coapServer(t testing.TB, program string, secure bool, args ...string) (address string) {
 	t.Helper()
 	needs(t, program)
-	port := freeUDP(t)
-	startProgram(t, program, append([]string{"-A", "127.0.0.1", "-p", fmt.Sprint(port), "-d", "10"}, args...)...)
-	if secure {
-		port++
+	at := netip.MustParseAddrPort(porttest.Free(t))
+	startProgram(t, program, append([]string{"-A", "127.0.0.1", "-p", fmt.Sprint(at.Port()), "-d", "10"}, args...)...)
+	if secure { // there it listens on the port behind
+		at = netip.AddrPortFrom(at.Addr(), at.Port()+1)
 	}
-	return fmt.Sprintf("udp:127.0.0.1:%d", port)
+	return "udp:" + at.String()
 }
 
 // coap runs a client of CoAP and returns what it prints.
@@ -140,14 +122,14 @@ func TestCoAPServers(t *testing.T) {
 func TestCoAPRefused(t *testing.T) {
 	t.Parallel()
 	needs(t, "coap-client-openssl", "coap-server-openssl")
-	const soon = "[limits]\nhandshake_timeout = \"2s\"\n"
+	const soon = "[limits]\nhandshake_timeout = \"4s\"\n"
 	for name, credentials := range map[string][]string{
 		"key":      {"-u", coapIdentity, "-k", "some other key, too long"},
 		"identity": {"-u", "nobody", "-k", coapKey},
 	} {
 		t.Run("client's "+name, func(t *testing.T) {
 			d := run(t, forwardTOML("out", anyUDP, coapKeys(t), serveUDP(t, sameBack), "")+soon)
-			cmd := exec.Command("coap-client-openssl", append(append([]string{"-B", "3"}, credentials...),
+			cmd := exec.Command("coap-client-openssl", append(append([]string{"-B", "8"}, credentials...),
 				"coaps://"+strings.TrimPrefix(d.address("out"), "udp:")+"/")...)
 			out, _ := cmd.CombinedOutput()
 			if n := d.count("accepted"); n > 0 {

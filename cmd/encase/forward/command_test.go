@@ -2,7 +2,6 @@ package forward
 
 import (
 	"bytes"
-	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -154,15 +153,4 @@ func needs(t testing.TB, programs ...string) {
 			skip(t, "%s is not installed", p)
 		}
 	}
-}
-
-// freeAddress returns an address on loopback that nobody listens on now, for a program that cannot choose one itself.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", anyPort)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

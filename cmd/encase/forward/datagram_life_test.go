@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/wrap/datagram/lossy"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 func addrPort(t testing.TB, address string) netip.AddrPort {
@@ -133,7 +134,7 @@ func TestDatagramMTU(t *testing.T) {
 	}
 	c.Write(random(900))
 	mustAsk(t, c, "still there?", "still there?")
-	e := in.find(t, 0, "connection closed", "reason", "idle")
+	e := in.find(t, 0, "connection closed", "reason", "idle", "too_long", "1")
 	if e.text("too_long") != "1" || !strings.Contains(e.text("remedy"), "up to 900 bytes") {
 		t.Errorf("the log says %v", e)
 	}
@@ -165,9 +166,9 @@ func TestDatagramIdle(t *testing.T) {
 func TestDatagramKilled(t *testing.T) {
 	t.Parallel()
 	f := certificates(t)
-	port := fmt.Sprintf("udp:127.0.0.1:%d", freeUDP(t))
+	port := "udp:" + porttest.Free(t)
 	outConfig := forwardTOML("out", port, f.server("length:16be"), serveUDP(t, sameBack), "")
-	entrance := fmt.Sprintf("udp:127.0.0.1:%d", freeUDP(t))
+	entrance := "udp:" + porttest.Free(t)
 	inConfig := forwardTOML("in", entrance, "", port, f.client("length:16be")+"answer_timeout = \"1s\"\n")
 	out, in := executeConfig(t, outConfig), executeConfig(t, inConfig)
 	out.address("out")
@@ -197,8 +198,7 @@ func TestDatagramKilled(t *testing.T) {
 // A plain server that is not there yet, or has gone, ends nothing.
 func TestDatagramPlainServerAway(t *testing.T) {
 	f := certificates(t)
-	port := freeUDP(t)
-	at := fmt.Sprintf("127.0.0.1:%d", port)
+	at := porttest.Free(t)
 	in, out := dtlsPair(t, f, "raw", "udp:"+at, "")
 	c := in.udp("in")
 	for range 10 {
@@ -338,9 +338,12 @@ func TestDatagramLimit(t *testing.T) {
 					"[limits]\nidle_timeout = \"1s\"\n")
 			}
 			one, two, three := entrance.udp("a"), entrance.udp("a"), entrance.udp("a")
-			mustAsk(t, one, "one", "one")
-			mustAsk(t, two, "two", "two")
-			three.Write([]byte("three"))
+			eventually(t, "a third is too many", func() bool { // while the others are there, on a busy machine, too
+				mustAsk(t, one, "one", "one")
+				mustAsk(t, two, "two", "two")
+				three.Write([]byte("three"))
+				return d.count("too many connections") > 0
+			})
 			d.find(t, 0, "too many connections", "limit", "forward.limits.max_connections", "most", "2")
 			mustAsk(t, three, "three", "three") // when one has gone
 		})
@@ -401,7 +404,7 @@ func TestDatagramDrain(t *testing.T) {
 	late := d.udp("plain")
 	late.Write([]byte("late"))
 	d.wait()
-	if took := time.Since(began); took > 8*time.Second || d.status != 0 {
+	if took := time.Since(began); took > defaultDrain-drainQuiet || d.status != 0 {
 		t.Errorf("ended after %v with status %d", took, d.status)
 	}
 	if d.count("connection cut") > 0 || d.count("accepted") != 2 {

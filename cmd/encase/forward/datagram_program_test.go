@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // These tests have DTLS programs at the other end that no one here wrote: OpenSSL's (Debian: openssl) and GnuTLS's
@@ -143,7 +145,7 @@ func TestDTLSServers(t *testing.T) {
 	for _, m := range dtlsMethods() {
 		t.Run(m.name+"/openssl", func(t *testing.T) {
 			f := dtlsFolder(t)
-			address := fmt.Sprintf("127.0.0.1:%d", freeUDP(t))
+			address := porttest.Free(t)
 			s := startProgram(t, "openssl", append([]string{"s_server", "-quiet", "-dtls1_2", "-accept", address},
 				m.opensslServer...)...)
 			d := run(t, forwardTOML("in", anyUDP, "", "udp:"+address, m.connect(t, f)))
@@ -157,10 +159,10 @@ func TestDTLSServers(t *testing.T) {
 		})
 		t.Run(m.name+"/gnutls-serv", func(t *testing.T) {
 			f := dtlsFolder(t)
-			port := freeUDP(t)
-			startProgram(t, "gnutls-serv", append([]string{"--udp", "--echo", "--mtu=1300", "-p", fmt.Sprint(port)},
+			address := porttest.Free(t)
+			startProgram(t, "gnutls-serv", append([]string{"--udp", "--echo", "--mtu=1300", "-p", portOf(address)},
 				m.gnutlsServer...)...)
-			d := run(t, forwardTOML("in", anyUDP, "", fmt.Sprintf("udp:127.0.0.1:%d", port), m.connect(t, f)))
+			d := run(t, forwardTOML("in", anyUDP, "", "udp:"+address, m.connect(t, f)))
 			mustAsk(t, d.udp("in"), "do you hear me?\n", "do you hear me?\n")
 		})
 	}
@@ -199,7 +201,7 @@ func TestDTLSResumes(t *testing.T) {
 		}
 	})
 	t.Run("server", func(t *testing.T) {
-		address := fmt.Sprintf("127.0.0.1:%d", freeUDP(t))
+		address := porttest.Free(t)
 		s := startProgram(t, "openssl", "s_server", "-quiet", "-dtls1_2", "-accept", address, "-cert", "server.crt",
 			"-key", "server.key")
 		d := run(t, forwardTOML("in", anyUDP, "", "udp:"+address, f.client("raw"))+"[limits]\nidle_timeout = \"200ms\"\n")
@@ -247,7 +249,7 @@ func TestDTLSRefusesServers(t *testing.T) {
 		"ca":   {other.client("raw"), "forward.connect.ca"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := fmt.Sprintf("127.0.0.1:%d", freeUDP(t))
+			address := porttest.Free(t)
 			s := startProgram(t, "openssl", "s_server", "-quiet", "-dtls1_2", "-accept", address, "-cert", "server.crt",
 				"-key", "server.key")
 			d := run(t, forwardTOML("in", anyUDP, "", "udp:"+address, c.keys))
@@ -264,9 +266,9 @@ func TestDTLSRefusesServers(t *testing.T) {
 func TestDNS(t *testing.T) {
 	needs(t, "dig", "unbound")
 	f := dtlsFolder(t)
-	port := freeUDP(t)
+	address := porttest.Free(t)
 	conf := fmt.Sprintf(`server:
- interface: 127.0.0.1@%d
+ interface: 127.0.0.1@%s
  do-daemonize: no
  use-syslog: no
  chroot: ""
@@ -275,13 +277,13 @@ func TestDNS(t *testing.T) {
  directory: %q
  local-zone: example. static
  local-data: "device.example. A 192.0.2.7"
-`, port, f.dir)
+`, portOf(address), f.dir)
 	if err := os.WriteFile("unbound.conf", []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	startProgram(t, "unbound", "-d", "-c", f.path("unbound.conf"))
-	in, _ := dtlsPair(t, f, "length:16be", fmt.Sprintf("udp:127.0.0.1:%d", port), "")
-	_, entrance, _ := net.SplitHostPort(strings.TrimPrefix(in.address("in"), "udp:"))
-	dig := startProgram(t, "dig", "@127.0.0.1", "-p", entrance, "+short", "+tries=10", "+time=1", "device.example", "A")
+	in, _ := dtlsPair(t, f, "length:16be", "udp:"+address, "")
+	entrance := strings.TrimPrefix(in.address("in"), "udp:")
+	dig := startProgram(t, "dig", "@127.0.0.1", "-p", portOf(entrance), "+short", "+tries=10", "+time=1", "device.example", "A")
 	dig.expect("192.0.2.7")
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // chain runs two forwards in a row, plain to TLS behind a dialogue and back, in front of backend. in and out are keys of
@@ -132,7 +134,7 @@ func startPostgres(t *testing.T) cluster {
 	if out, err := run(bin+"/initdb", "-D", dir+"/data", "-A", "trust", "-U", "postgres", "-N").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	addr := freeAddress(t)
+	addr := porttest.Free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	server := run(bin+"/postgres", "-D", dir+"/data", "-h", "127.0.0.1", "-p", port, "-k", dir, "-F", "-c", "ssl=on",
 		"-c", "ssl_cert_file="+dir+"/server.crt", "-c", "ssl_key_file="+dir+"/server.key")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // What exceeds a limit is closed at once, and counted; when somebody leaves there is room again.
@@ -26,6 +27,7 @@ func TestMaxConnections(t *testing.T) {
 			first, second := d.dial("in"), d.dial("in")
 			sayLine(t, first, "one")
 			sayLine(t, second, "two")
+			began := time.Now()
 			for range 3 {
 				d.dialInVain("in")
 			}
@@ -47,12 +49,15 @@ func TestMaxConnections(t *testing.T) {
 			if n := d.find(t, 0, "stopped").text("refused"); n < "3" {
 				t.Errorf("%s refused in the end, want at least 3", n)
 			}
-			if n := d.count("too many connections"); n != 1 {
-				t.Errorf("%d lines about too many connections within a second, want 1", n)
+			if n := d.count("too many connections"); n > oncePerSecond(began) {
+				t.Errorf("%d lines about too many connections, want one in each second", n)
 			}
 		})
 	}
 }
+
+// oncePerSecond returns how often something can have been said since then that is said once in each second.
+func oncePerSecond(since time.Time) int { return 1 + int(time.Since(since)/time.Second) }
 
 // eventually waits until ok returns true.
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -66,7 +71,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 // Without a byte either way a connection is cut; one byte now and then keeps it.
 func TestIdleTimeout(t *testing.T) {
-	const idle = 300 * time.Millisecond
+	t.Parallel()
+	const idle = 2 * time.Second // in which a busy machine, too, gets a byte through
 	d := run(t, forwardTOML("in", anyPort, "", serveTCP(t, echo), "")+
 		fmt.Sprintf("[forward.limits]\nidle_timeout = %q\n", idle))
 	began := time.Now()
@@ -76,7 +82,7 @@ func TestIdleTimeout(t *testing.T) {
 		io.Copy(io.Discard, quiet)
 		ended <- time.Since(began)
 	}()
-	for time.Since(began) < 3*idle {
+	for time.Since(began) < 3*idle/2 {
 		if got := sayLine(t, busy, "tick"); got != "tick" {
 			t.Fatalf("got %q", got)
 		}
@@ -85,7 +91,7 @@ func TestIdleTimeout(t *testing.T) {
 	if after := <-ended; after < idle {
 		t.Errorf("the quiet connection ended after %v, the limit is %v", after, idle)
 	}
-	d.find(t, 0, "connection cut", "reason", "idle", "by", "encase", "error", "no byte in either direction for 300ms")
+	d.find(t, 0, "connection cut", "reason", "idle", "by", "encase", "error", "no byte in either direction for 2s")
 	busy.Close()
 	d.find(t, 0, "connection closed", "by", "client")
 }
@@ -97,10 +103,10 @@ func TestHandshakeTimeout(t *testing.T) {
 		t.Run(codec, func(t *testing.T) {
 			d := run(t, forwardTOML("out", anyPort, f.server(codec), unwanted(t), "")+
 				"[forward.limits]\nhandshake_timeout = \"300ms\"\n")
+			began := time.Now()
 			c := d.dial("out")
 			hello := map[string]string{"raw": "\x16\x03\x01\x02\x00\x01\x00\x01", "length:16be": "\x02\x05\x16\x03\x01\x02\x00",
 				"websocket": "GET / HTTP/1.1\r\nHost: a\r\n"}[codec]
-			began := time.Now()
 			go func() {
 				for i := range hello {
 					c.Write([]byte{hello[i]})
@@ -108,7 +114,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				}
 			}()
 			expectEnd(t, c)
-			if took := time.Since(began); took < 200*time.Millisecond || took > patience/2 {
+			if took := time.Since(began); took < 300*time.Millisecond || took > 10*time.Second {
 				t.Errorf("cut off after %v, the limit is 300ms", took)
 			}
 			d.find(t, 0, "connection failed", "reason", "timeout")
@@ -118,13 +124,7 @@ func TestHandshakeTimeout(t *testing.T) {
 
 // The second address is tried when the first does not answer.
 func TestSecondAddress(t *testing.T) {
-	gone := serveTCP(t, func(c net.Conn) { c.Close() })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone = l.Addr().String()
-	l.Close()
+	gone := porttest.Free(t)
 	backend := serveTCP(t, echo)
 	text := strings.Replace(forwardTOML("in", anyPort, "", "X", ""), `"X"`, fmt.Sprintf("[%q, %q]", gone, backend), 1)
 	d := run(t, text)
@@ -141,13 +141,7 @@ func TestSecondAddress(t *testing.T) {
 // When nobody answers, the client's connection is reset and the log says so.
 func TestNoServer(t *testing.T) {
 	f := certificates(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := l.Addr().String()
-	l.Close()
-	d, entrance := pair(t, f, "length:16be", gone, "")
+	d, entrance := pair(t, f, "length:16be", porttest.Free(t), "")
 	if c, err := net.Dial("tcp", entrance); err == nil {
 		c.SetDeadline(time.Now().Add(patience))
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -184,7 +178,7 @@ func fullBacklog(t *testing.T) string {
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 	for range 4 {
-		c, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
+		c, err := net.DialTimeout("tcp", address, time.Second)
 		if err != nil {
 			return address
 		}
@@ -236,8 +230,8 @@ func TestAcceptFailures(t *testing.T) {
 		t.Errorf("four failures took %v, want pauses of at least %v in all", took, least)
 	}
 	logs.find(t, 0, "cannot accept", "remedy", "ulimit -n")
-	if n := logs.count("cannot accept"); n != 1 {
-		t.Errorf("%d lines about it within a second, want 1", n)
+	if n := logs.count("cannot accept"); n > oncePerSecond(began) {
+		t.Errorf("%d lines about it, want one in each second", n)
 	}
 	c.Close()
 	l.Close()

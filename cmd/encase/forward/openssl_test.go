@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // A program is another program with its standard input and what it has written.
@@ -122,7 +124,7 @@ func TestOpenSSLServer(t *testing.T) {
 	f := certificates(t)
 	for version, flag := range opensslVersions {
 		t.Run(version, func(t *testing.T) {
-			address := freeAddress(t)
+			address := porttest.Free(t)
 			s := startProgram(t, "openssl", "s_server", "-accept", address, flag, "-cert", f.path("server.crt"),
 				"-key", f.path("server.key"), "-CAfile", f.path("ca.crt"), "-Verify", "1", "-verify_return_error",
 				"-alpn", "imap,h2", "-rev")
