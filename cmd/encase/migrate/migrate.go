@@ -41,13 +41,15 @@ type draft struct {
 	keepalive, dead int // seconds
 	maxClients      int
 	clientToClient  bool
+	acceptsNone     bool
+	rekey           int // seconds
 	leases          bool
 
 	files map[string]string // to be written: what stood inside the file
 	notes []string          // lines that mean nothing here, and why
 }
 
-type endpoint struct{ carrier, address string }
+type endpoint struct{ carrier, address, preamble string }
 
 type client struct {
 	name      string
@@ -157,6 +159,9 @@ func (d *draft) text(base string) string {
 	}
 	list(b, "addresses", d.addresses)
 	list(b, "routes", d.routes)
+	if d.acceptsNone {
+		b.line("accept_routes = []")
+	}
 	list(b, "accept_routes", d.accept)
 	d.identity(b, base)
 	if d.server {
@@ -209,6 +214,9 @@ func (d *draft) serverText(b *builder) {
 		b.text("keepalive", fmt.Sprintf("%ds", d.keepalive))
 		b.text("dead", fmt.Sprintf("%ds", max(d.dead, 5)))
 	}
+	if d.rekey > 0 {
+		b.text("rekey", fmt.Sprintf("%ds", d.rekey))
+	}
 	list(b, "push.routes", d.push)
 	list(b, "push.dns", d.dns)
 	texts(b, "push.domains", d.domains)
@@ -231,6 +239,7 @@ func (d *draft) peerText(b *builder) {
 		b.table("[[peer.endpoint]]")
 		b.text("carrier", e.carrier)
 		b.text("address", e.address)
+		b.text("preamble", e.preamble)
 	}
 }
 

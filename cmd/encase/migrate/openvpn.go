@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,6 +24,8 @@ func parseOpenVPN(text string) *draft {
 			inside = ""
 		case inside != "":
 			block.WriteString(line + "\n")
+		case line == "<connection>", line == "</connection>":
+			o.proxy = "" // that of a block is for the block
 		case strings.HasPrefix(line, "<") && strings.HasSuffix(line, ">"):
 			inside = strings.Trim(line, "<>")
 			block.Reset()
@@ -35,17 +38,23 @@ func parseOpenVPN(text string) *draft {
 }
 
 type openVPN struct {
-	d           *draft
-	proto, port string
-	remotes     [][]string
-	server      bool
+	d                  *draft
+	local, proto, port string
+	proxy              string // HOST:PORT
+	remotes            []remote
+}
+
+// A remote is a way to the server.
+type remote struct {
+	words []string // behind the directive
+	proxy string
 }
 
 // block takes over what stands inside the file.
 func (o *openVPN) block(number int, name, content string) {
 	ext := map[string]string{"ca": "ca.crt", "cert": "crt", "key": "key", "crl-verify": "crl"}[name]
 	if ext == "" {
-		o.d.unmapped(number, "<"+name+">", "has no counterpart")
+		o.d.unmapped(number, "<"+name+">", cmp.Or(foreign[name], "has no counterpart"))
 		return
 	}
 	o.d.files[ext] = content
@@ -91,15 +100,6 @@ func fields(line string) (words []string) {
 	return words
 }
 
-// needless are settings that encase does without: it does so always, or by itself.
-var needless = []string{"client", "nobind", "persist-key", "persist-tun", "resolv-retry", "remote-cert-tls",
-	"tls-client",
-	"tls-server", "pull", "dev-type", "topology", "auth-nocache", "mute", "mute-replay-warnings", "user", "group",
-	"daemon",
-	"float", "remote-random", "explicit-exit-notify", "connect-retry", "tls-version-min", "data-ciphers", "cipher", "auth",
-	"ncp-ciphers", "dh", "verb", "status", "log", "log-append", "sndbuf", "rcvbuf",
-	"script-security", "key-direction", "mssfix"}
-
 // take takes over one directive, or says why not.
 func (o *openVPN) take(w []string) (why string) {
 	arg := func(i int) string {
@@ -111,11 +111,23 @@ func (o *openVPN) take(w []string) (why string) {
 	d := o.d
 	switch w[0] {
 	case "remote":
-		o.remotes = append(o.remotes, w[1:])
+		o.remotes = append(o.remotes, remote{words: w[1:], proxy: o.proxy})
 	case "proto":
 		o.proto = arg(1)
 	case "port", "lport", "rport":
 		o.port = arg(1)
+	case "local":
+		o.local = arg(1)
+	case "http-proxy":
+		return o.through(arg(1), arg(2))
+	case "route-nopull":
+		d.acceptsNone = true
+	case "reneg-sec":
+		return seconds(&d.rekey, arg(1))
+	case "ping":
+		return seconds(&d.keepalive, arg(1))
+	case "ping-restart", "ping-exit":
+		return seconds(&d.dead, arg(1))
 	case "ca":
 		d.ca = arg(1)
 	case "cert":
@@ -155,7 +167,7 @@ func (o *openVPN) take(w []string) (why string) {
 		d.maxClients, _ = strconv.Atoi(arg(1))
 	default:
 		if !slices.Contains(needless, w[0]) {
-			return "has no counterpart"
+			return cmp.Or(foreign[w[0]], "has no counterpart")
 		}
 	}
 	return why
@@ -205,7 +217,11 @@ func (o *openVPN) push(w []string) string {
 		}
 		return addNetwork(&o.d.push, w[1], mask)
 	case len(w) > 0 && w[0] == "redirect-gateway":
-		return addNetwork(&o.d.push, "0.0.0.0/0", "")
+		addNetwork(&o.d.push, "0.0.0.0/0", "")
+		if slices.Contains(w, "ipv6") {
+			addNetwork(&o.d.push, "::/0", "")
+		}
+	case len(w) > 0 && (w[0] == "topology" || w[0] == "route-gateway" || w[0] == "ping" || w[0] == "ping-restart"):
 	case len(w) == 3 && w[0] == "dhcp-option" && (w[1] == "DNS" || w[1] == "DNS6"):
 		a, err := netip.ParseAddr(w[2])
 		if err != nil {
@@ -214,8 +230,36 @@ func (o *openVPN) push(w []string) string {
 		o.d.dns = append(o.d.dns, a)
 	case len(w) == 3 && w[0] == "dhcp-option" && (w[1] == "DOMAIN" || w[1] == "DOMAIN-SEARCH"):
 		o.d.domains = append(o.d.domains, w[2])
-	default:
-		return "has no counterpart"
+	case len(w) > 0:
+		return cmp.Or(foreign[w[0]], "has no counterpart")
+	}
+	return ""
+}
+
+// seconds takes over a time; 0 turns something off that encase does not.
+func seconds(to *int, text string) string {
+	const most = 24 * 3600
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return "is no time"
+	}
+	if *to = n; n == 0 || n > most {
+		*to = 0
+		return "is out of bounds; the default is taken"
+	}
+	return ""
+}
+
+// through takes over a proxy, for the remote before it in a block, and for those that follow.
+func (o *openVPN) through(host, port string) string {
+	if host == "" || port == "" {
+		return "is no HOST PORT"
+	}
+	o.proxy = net.JoinHostPort(host, port)
+	for i := range o.remotes {
+		if last := i == len(o.remotes)-1; last && o.remotes[i].proxy == "" {
+			o.remotes[i].proxy = o.proxy
+		}
 	}
 	return ""
 }
@@ -244,25 +288,51 @@ func addNetwork(to *[]netip.Prefix, address, mask string) string {
 // finish makes endpoints of what was said in any order.
 func (o *openVPN) finish() {
 	d := o.d
-	carrier := func(proto string) string {
-		if strings.HasPrefix(proto, "tcp") {
-			return "tcp"
-		}
-		return "udp"
-	}
 	if d.server {
-		d.routes = nil
-		d.listen = []endpoint{{carrier(o.proto), ":" + o.port}}
+		d.routes, d.acceptsNone = nil, false
+		d.listen = []endpoint{{carrier: carrierOf(o.proto), address: net.JoinHostPort(o.listensOn(), o.port)}}
 		return
+	}
+	if d.keepalive+d.dead+d.rekey > 0 {
+		d.notes = append(d.notes, "times: the server tells its clients: server.keepalive, server.dead, server.rekey")
 	}
 	d.dns, d.domains, d.push = nil, nil, nil
 	for _, r := range o.remotes {
-		host, port, proto := "", o.port, o.proto
-		for i, to := range []*string{&host, &port, &proto} {
-			if i < len(r) {
-				*to = r[i]
-			}
+		e := o.endpoint(r)
+		if !slices.Contains(d.endpoints, e) {
+			d.endpoints = append(d.endpoints, e)
 		}
-		d.endpoints = append(d.endpoints, endpoint{carrier(proto), net.JoinHostPort(host, port)})
 	}
+}
+
+func carrierOf(proto string) string {
+	if strings.HasPrefix(proto, "tcp") {
+		return "tcp"
+	}
+	return "udp"
+}
+
+// listensOn returns the address of a server, empty for all.
+func (o *openVPN) listensOn() string {
+	if o.local == "0.0.0.0" || o.local == "::" {
+		return ""
+	}
+	return o.local
+}
+
+// endpoint returns a way to the server, through its proxy if there is one: then the name of the server is not that of
+// the address.
+func (o *openVPN) endpoint(r remote) endpoint {
+	host, port, proto := "", o.port, o.proto
+	for i, to := range []*string{&host, &port, &proto} {
+		if i < len(r.words) {
+			*to = r.words[i]
+		}
+	}
+	e := endpoint{carrier: carrierOf(proto), address: net.JoinHostPort(host, port)}
+	if r.proxy != "" && e.carrier == "tcp" {
+		e.address, e.preamble = r.proxy, "connect:"+e.address
+		o.d.serverName = cmp.Or(o.d.serverName, host)
+	}
+	return e
 }

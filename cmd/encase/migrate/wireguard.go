@@ -38,7 +38,7 @@ type wireGuard struct {
 
 func (w *wireGuard) line(number int, line string) {
 	if comment, ok := strings.CutPrefix(line, "#"); ok {
-		w.comment = strings.TrimSpace(comment)
+		w.note(strings.Trim(comment, "# "))
 		return
 	}
 	line, _, _ = strings.Cut(line, "#")
@@ -67,6 +67,25 @@ func (w *wireGuard) line(number int, line string) {
 		}
 		w.d.unmapped(number, line, why)
 	}
+}
+
+// note takes a comment for the name of a peer: of the one that follows or, if it says so, of this one.
+func (w *wireGuard) note(comment string) {
+	for _, lead := range []string{"friendly_name", "Name", "name"} {
+		if rest, ok := strings.CutPrefix(comment, lead); ok && strings.HasPrefix(strings.TrimSpace(rest), "=") {
+			comment = strings.Trim(rest, "= ")
+			if w.peer != nil && w.peer.comment == "" {
+				w.peer.comment = comment
+				return
+			}
+		}
+	}
+	for _, lead := range []string{"BEGIN_PEER", "Client:", "Client", "Peer:", "Peer"} {
+		if rest, ok := strings.CutPrefix(comment, lead+" "); ok {
+			comment = strings.TrimSpace(rest)
+		}
+	}
+	w.comment = comment
 }
 
 const noKeys = "encase has certificates instead; make them with: encase pki"
@@ -111,6 +130,9 @@ func (w *wireGuard) take(key, value string) (why string) {
 		return noKeys
 	case "preup", "postup", "predown", "postdown":
 		return "encase runs programs without a shell: see interface.post_up and pre_down"
+	case "saveconfig":
+	case "table":
+		return "see interface.fwmark = 0, which leaves out rules, and interface.accept_routes"
 	default:
 		return "has no counterpart"
 	}
@@ -168,7 +190,7 @@ func (w *wireGuard) finish() {
 }
 
 func (w *wireGuard) client(p *wgPeer) {
-	w.d.endpoints = []endpoint{{"udp", p.endpoint}}
+	w.d.endpoints = []endpoint{{carrier: "udp", address: p.endpoint}}
 	for _, a := range p.allowed {
 		w.d.routes = append(w.d.routes, a.Masked())
 	}
@@ -188,7 +210,7 @@ func (w *wireGuard) server() {
 	if w.port == "" {
 		w.port = "51820"
 	}
-	w.d.listen = []endpoint{{"udp", ":" + w.port}}
+	w.d.listen = []endpoint{{carrier: "udp", address: ":" + w.port}}
 	w.d.keepalive, w.d.dns, w.d.domains = 0, nil, nil
 	for i, p := range w.peers {
 		c := client{name: fmt.Sprintf("client%d", i+1)}
