@@ -81,19 +81,13 @@ func appendRule(rules []landlock.Rule, path string, dirs, files func(...string) 
 	return append(rules, files(path))
 }
 
-// dropCapabilities leaves those in keep that there are, and takes the others for good: also from programs that are
-// executed. The bounding set can be changed only by who has CAP_SETPCAP, and without new privileges is of no use.
+// dropCapabilities leaves those in keep that there are, and takes the others for good: none can be inherited, and
+// without new privileges a program that is executed gains none from the bounding set.
 func dropCapabilities(keep []int) error {
 	var bits uint64
 	for _, c := range keep {
 		bits |= 1 << c
 	}
-	for c := range unix.CAP_LAST_CAP + 1 {
-		if bits&(1<<c) == 0 {
-			psx.Syscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0, 0)
-		}
-	}
-	psx.Syscall6(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0)
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

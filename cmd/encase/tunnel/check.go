@@ -2,8 +2,11 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
+	"os/exec"
+	"os/user"
 	"runtime"
 	"strings"
 	"time"
@@ -27,6 +30,7 @@ func (c *config) probe() {
 			c.doc.warn("carrier", "%v", err)
 		}
 	}
+	c.probePrograms()
 	for _, e := range c.listens {
 		c.probeListen(&e)
 	}
@@ -48,4 +52,22 @@ func (c *config) probeListen(e *endpoint) {
 		return
 	}
 	l.Close()
+}
+
+// probePrograms reports users and programs that are not there.
+func (c *config) probePrograms() {
+	if name := get[string](c.doc, "interface.user"); name != "" {
+		if _, err := user.Lookup(name); err != nil {
+			c.doc.wrong("interface.user", "there is no user %s; make one with: useradd --system %[1]s", name)
+		}
+	}
+	for key, argv := range map[string][]string{"interface.post_up": c.postUp, "interface.pre_down": c.preDown} {
+		if len(argv) == 0 {
+			continue
+		}
+		if _, err := exec.LookPath(argv[0]); err != nil {
+			c.doc.warn(key, "%q is no program that can be run: %v; write a program and its arguments as a list of strings", argv[0],
+				errors.Unwrap(err))
+		}
+	}
 }

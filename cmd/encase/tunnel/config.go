@@ -330,7 +330,7 @@ func (c *config) readObservability() {
 // warnOfFolder warns of a file that could not be written.
 func (c *config) warnOfFolder(key string) {
 	file := get[string](c.doc, key)
-	if file == "" {
+	if file == "" || filepath.Dir(file) == stateFolder() && os.Getuid() == 0 { // which makes that one
 		return
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {

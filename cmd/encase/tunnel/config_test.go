@@ -22,6 +22,8 @@ func TestMistakes(t *testing.T) {
 		{"nothing", "", nil, []string{":1: config_version: is missing; write: config_version = 1",
 			"neither server nor client"}},
 		{"no TOML", "a = b", nil, []string{":1: not TOML"}},
+		{"twice", serverFile + "[identity]\n", nil, []string{":10: not TOML", "no key stands twice"}},
+		{"a mark of Windows", "\ufeff" + serverFile, nil, nil},
 		{"a version of the future", serverFile, []string{"version = 1", "version = 2"},
 			[]string{":1: config_version: is 2; this program reads 1"}},
 		{"unknown key", serverFile, []string{"[interface]", "[interface]\nadresses = 3"},

@@ -109,6 +109,7 @@ func (d *daemon) prepare(cfg *config) (err error) {
 	if err := d.steward.ask(stewardRequest{Do: doBegin, Task: cfg.task()}); err != nil {
 		d.log.Warn("name servers", "error", err)
 	}
+	os.MkdirAll(stateFolder(), 0o750) // whoever wants to write there and cannot says so
 	if d.policy.bans, err = openBans(get[string](cfg.doc, "server.ban_file")); err != nil {
 		return err
 	}

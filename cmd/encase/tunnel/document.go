@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,6 +29,7 @@ type document struct {
 func parse(file string, data []byte) *document {
 	d := &document{file: file, values: map[string]any{}, written: map[string]any{}, count: map[string]int{},
 		there: map[string]bool{}}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors of Windows write it
 	top := map[string]any{}
 	if err := toml.Unmarshal(data, &top); err != nil {
 		at := conf.Place{File: file, Line: 1}
@@ -35,7 +37,7 @@ func parse(file string, data []byte) *document {
 		if errors.As(err, &e) {
 			at.Line, _ = e.Position()
 		}
-		d.problems.Add(at, "not TOML: %s; strings need quotation marks, see https://toml.io",
+		d.problems.Add(at, "not TOML: %s; correct the line, see https://toml.io: strings need quotation marks, and no key stands twice",
 			strings.TrimPrefix(err.Error(), "toml: "))
 		return d
 	}

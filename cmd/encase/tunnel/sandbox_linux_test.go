@@ -33,7 +33,8 @@ func TestSandbox(t *testing.T) {
 		checkConfined(t, d)
 	}
 	p.pki("issue", "--server", "--renew", "vpn.test") // other files, in the same folder
-	p.pki("crl")
+	p.pki("issue", "--client", "bob.test")
+	p.pki("revoke", "bob.test")
 	if a, err := vpn.ask(control.Request{Do: control.Reload}); err != nil ||
 		!strings.Contains(a.Text, "identity.cert") || !strings.Contains(a.Text, "identity.crl") {
 		t.Errorf("a reload says %q, %v", a.Text, err)
@@ -75,7 +76,7 @@ func checkConfined(t *testing.T, d *process) {
 			continue // it has ended
 		}
 		for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "CapEff:\t0000000000001002\n",
-			"CapBnd:\t0000000000001002\n"} {
+			"CapPrm:\t0000000000001002\n", "CapInh:\t0000000000000000\n"} {
 			if !strings.Contains(string(status), want) {
 				t.Errorf("%s: %q is not in %s:\n%s, %v", d.name, want, thread, status, err)
 			}

@@ -109,7 +109,7 @@ func startSteward(cfg *config, logs io.Writer) (*steward, error) {
 	}
 	defer out.Close()
 	c := exec.Command(program, os.Args[1:]...)
-	c.Args[0] = "encase-steward"
+	c.Args[0] = os.Args[0]
 	c.Env = append(os.Environ(), stewardEnv+"=1")
 	c.Stdin, c.Stdout, c.Stderr = in, out, logs
 	if err := c.Start(); err != nil {
@@ -176,6 +176,7 @@ func (s *steward) close() {
 
 // beSteward is the work of a steward: it ends with its input. Signals are for the daemon.
 func beSteward(in io.Reader, out, logs io.Writer) error {
+	os.WriteFile("/proc/self/comm", []byte("encase-steward"), 0) // for ps, where that is possible
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	requests, answers := json.NewDecoder(in), json.NewEncoder(out)
 	var w stewardWork
