@@ -62,12 +62,7 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 		sent: make(chan struct{}), ended: make(chan struct{})}
 	c.queue = link.NewQueue(s.settings.queueLimit, s.settings.queueTarget)
 	s.settings.budget.Share(c.queue)
-	cfg := link.Config{
-		Allowed: s.allowed, Control: c.control, MTU: s.mtu, Whole: s.whole, Joined: s.settings.own, Partial: s.partial,
-	}
-	if s.settings.route != nil {
-		cfg.Route = func(a netip.Addr) (*link.Queue, bool) { return s.settings.route(s, a) }
-	}
+	cfg := c.linkConfig()
 	if m, ok := conn.(*datagram.Conn); ok {
 		c.carrier = Datagrams
 		cfg.Safe, cfg.Refused = safeLength(m), c.tooLong
@@ -78,6 +73,18 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 	}
 	c.health.init(c.began)
 	return c
+}
+
+// linkConfig says how a link treats what the connection moves.
+func (c *connection) linkConfig() link.Config {
+	s := c.session
+	cfg := link.Config{
+		Allowed: s.allowed, Control: c.control, MTU: s.mtu, Whole: s.whole, Joined: s.settings.own, Partial: s.partial,
+	}
+	if s.settings.route != nil {
+		cfg.Route = func(a netip.Addr) (*link.Queue, bool) { return s.settings.route(s, a) }
+	}
+	return cfg
 }
 
 // run moves packets until the connection ends, and returns why; nil and io.EOF are ends in order.

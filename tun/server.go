@@ -81,6 +81,27 @@ type Server struct {
 
 // NewServer makes the device and prepares everything, so that Run will not fail for a reason that is known now.
 func NewServer(cfg ServerConfig) (*Server, error) {
+	if len(cfg.Entrances) == 0 {
+		return nil, errors.New("tun: a server needs an entrance for its clients")
+	}
+	s, err := newServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	dev, err := cfg.Interface.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := dev.network.Apply(dev.device.Index(), cfg.Interface.settings(cfg.Addresses, cfg.Interface.mtu())); err != nil {
+		dev.close(s.log)
+		return nil, err
+	}
+	s.use(dev)
+	return s, nil
+}
+
+// newServer returns a Server without a device.
+func newServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, byKey: map[string]*client{}, byToken: map[string]*client{}}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -92,27 +113,23 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	for i, a := range cfg.Addresses {
 		own[i] = a.Addr()
 	}
-	if len(own) == 0 || len(cfg.Pools) == 0 || len(cfg.Entrances) == 0 {
-		return nil, errors.New("tun: a server needs an address, a pool for its clients, and an entrance")
+	if len(own) == 0 || len(cfg.Pools) == 0 {
+		return nil, errors.New("tun: a server needs an address, and a pool for its clients")
 	}
 	var err error
-	if s.leases, err = lease.Open(cfg.LeaseFile, cfg.Pools, own...); err != nil {
-		return nil, err
-	}
-	if s.dev, err = cfg.Interface.open(); err != nil {
-		return nil, err
-	}
-	if err := s.dev.network.Apply(s.dev.device.Index(), cfg.Interface.settings(cfg.Addresses, cfg.Interface.mtu())); err != nil {
-		s.dev.close(s.log)
-		return nil, err
-	}
+	s.leases, err = lease.Open(cfg.LeaseFile, cfg.Pools, own...)
+	return s, err
+}
+
+// use gives a Server its device.
+func (s *Server) use(dev *opened) {
+	s.dev = dev
 	s.settings = settings{
-		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: cfg.QueueTarget,
-		writer: s.dev.writer, own: s.dev.device.Offloads(),
-		keepalive: positive(cfg.Keepalive, DefaultKeepalive), dead: positive(cfg.Dead, DefaultDead),
-		control: s.control, route: s.routeFor, log: s.log,
+		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: s.cfg.QueueTarget,
+		writer: dev.writer, own: dev.device.Offloads(), log: s.log,
+		keepalive: positive(s.cfg.Keepalive, DefaultKeepalive), dead: positive(s.cfg.Dead, DefaultDead),
+		control: s.control, route: s.routeFor,
 	}
-	return s, nil
 }
 
 func positive[T int | time.Duration](n, def T) T {

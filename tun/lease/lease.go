@@ -25,6 +25,8 @@ type Lease struct {
 	Addresses []netip.Addr `json:"addresses"` // one of each pool, in the order of the pools
 	Seen      time.Time    `json:"seen"`      // when it was last acquired or released
 	InUse     bool         `json:"-"`
+
+	order uint64 // of Book.order when it was Seen: clocks may be set back
 }
 
 // A Book knows who has which addresses. It is safe for concurrent use.
@@ -35,6 +37,7 @@ type Book struct {
 	mu     sync.Mutex
 	leases map[string]*Lease
 	taken  map[netip.Addr]string // by whom
+	order  uint64                // counts what happens
 	dirty  bool
 }
 
@@ -65,6 +68,7 @@ func Open(file string, pools []netip.Prefix, reserved ...netip.Addr) (*Book, err
 	if err := json.Unmarshal(data, &list); err != nil {
 		return nil, fmt.Errorf("lease: %s: %w; mend it, or remove it: clients may get other addresses then", file, err)
 	}
+	slices.SortStableFunc(list, func(x, y Lease) int { return x.Seen.Compare(y.Seen) })
 	for _, l := range list {
 		b.restore(l)
 	}
@@ -106,6 +110,8 @@ func (b *Book) restore(l Lease) {
 		}
 	}
 	l.Addresses = addresses
+	b.order++
+	l.order = b.order
 	b.leases[l.Client] = &l
 }
 
@@ -139,7 +145,7 @@ func (b *Book) Acquire(client string, fixed []netip.Addr, now time.Time) (Lease,
 		l.Addresses[i] = a
 		b.taken[a] = client
 	}
-	l.InUse, l.Seen = true, now
+	b.see(l, true, now)
 	b.leases[client] = l
 	b.dirty = true
 	return l.copy(), nil
@@ -182,7 +188,7 @@ func (b *Book) find(p netip.Prefix) (netip.Addr, error) {
 	}
 	var oldest *Lease
 	for _, l := range b.leases {
-		if !l.InUse && slices.ContainsFunc(l.Addresses, p.Contains) && (oldest == nil || l.Seen.Before(oldest.Seen)) {
+		if !l.InUse && slices.ContainsFunc(l.Addresses, p.Contains) && (oldest == nil || l.order < oldest.order) {
 			oldest = l
 		}
 	}
@@ -214,9 +220,14 @@ func (b *Book) Release(client string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l := b.leases[client]; l != nil {
-		l.InUse, l.Seen = false, now
+		b.see(l, false, now)
 		b.dirty = true
 	}
+}
+
+func (b *Book) see(l *Lease, inUse bool, now time.Time) {
+	b.order++
+	l.InUse, l.Seen, l.order = inUse, now, b.order
 }
 
 func (l *Lease) copy() Lease {

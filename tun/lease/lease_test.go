@@ -79,8 +79,8 @@ func TestFullPool(t *testing.T) {
 	if len(b.List()) != 5 {
 		t.Error("a lease that was not made is there")
 	}
-	b.Release("c3", now.Add(2*time.Hour))
-	b.Release("c1", now.Add(1*time.Hour))
+	b.Release("c1", now)
+	b.Release("c3", now)
 	if got := b.get(t, "late"); got != "[10.66.0.3]" {
 		t.Error("who was away longest keeps its address:", got)
 	}
@@ -154,4 +154,29 @@ func FuzzFile(f *testing.F) {
 			t.Fatalf("given twice: %v", all)
 		}
 	})
+}
+
+// Who was away longest gives its address to another, also if the clock was set between; a file says when that was.
+func TestClockIsSet(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "leases.json")
+	b := open(t, file, four)
+	for _, client := range []string{"a", "b", "c", "d", "e"} {
+		b.get(t, client)
+	}
+	b.Release("c", now.Add(time.Hour)) // and then it turns out to be ten years earlier
+	b.Release("a", now.Add(-10*365*24*time.Hour))
+	if got, want := b.get(t, "f"), "[10.66.0.4]"; got != want {
+		t.Errorf("a new client gets %s, want that of c, %s", got, want)
+	}
+	b.Release("d", now)
+	if err := b.Save(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, file, four)
+	for _, client := range []string{"b", "e", "f"} {
+		b.get(t, client)
+	}
+	if got, want := b.get(t, "g"), "[10.66.0.2]"; got != want {
+		t.Errorf("after a new start a new client gets %s, want that of a, %s", got, want)
+	}
 }

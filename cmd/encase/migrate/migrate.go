@@ -41,6 +41,7 @@ type draft struct {
 	keepalive, dead int // seconds
 	maxClients      int
 	clientToClient  bool
+	sameName        bool
 	acceptsNone     bool
 	rekey           int // seconds
 	leases          bool
@@ -197,6 +198,18 @@ func (d *draft) identity(b *builder, base string) {
 	}
 }
 
+func (d *draft) limitsText(b *builder) {
+	if d.maxClients > 0 || d.sameName {
+		b.table("[limits]")
+	}
+	if d.maxClients > 0 {
+		b.number("max_clients", d.maxClients)
+	}
+	if d.sameName {
+		b.number("max_same_cert", 1000)
+	}
+}
+
 func (d *draft) serverText(b *builder) {
 	for _, e := range d.listen {
 		b.table("[[listen]]")
@@ -220,10 +233,7 @@ func (d *draft) serverText(b *builder) {
 	list(b, "push.routes", d.push)
 	list(b, "push.dns", d.dns)
 	texts(b, "push.domains", d.domains)
-	if d.maxClients > 0 {
-		b.table("[limits]")
-		b.number("max_clients", d.maxClients)
-	}
+	d.limitsText(b)
 	for _, c := range d.clients {
 		b.table("[[client]]")
 		b.text("name", c.name)

@@ -14,7 +14,8 @@ import (
 
 // A policy says who is let in and what they get. It is replaced in parts while the server runs.
 type policy struct {
-	bans *bans
+	bans  *bans
+	clock func() time.Time // what dates are compared with; nil: time.Now
 
 	mu      sync.Mutex
 	clients map[string]listed
@@ -36,9 +37,16 @@ func (p *policy) revocations() *revocations {
 	return p.revoked
 }
 
+func (p *policy) now() time.Time {
+	if p.clock != nil {
+		return p.clock()
+	}
+	return time.Now()
+}
+
 // authorize is tun.ServerConfig.Authorize.
 func (p *policy) authorize(id tun.Identity) (tun.Grant, error) {
-	now := time.Now()
+	now := p.now()
 	p.mu.Lock()
 	client, known := p.clients[id.Name]
 	revoked, refuses := p.revoked, p.refuses

@@ -152,3 +152,51 @@ func TestResolverRemembers(t *testing.T) {
 		t.Errorf("an address: %v, %v", got, err)
 	}
 }
+
+// A clock that jumps ahead ends what has expired by it, and nothing for good: when it is right again, clients are let in
+// again. One that jumps back lets nobody in who was not let in before.
+func TestClockJumps(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	runPKI(t, dir, "init")
+	runPKI(t, dir, "issue", "--client", "alice")
+	runPKI(t, dir, "issue", "--client", "bob")
+	runPKI(t, dir, "revoke", "bob")
+	authorities, err := conf.Certificates(dir + "/ca.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked, err := loadRevocations(dir+"/ca.crl", authorities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := time.Now()
+	now := right
+	p := &policy{bans: &bans{}, revoked: revoked, clock: func() time.Time { return now }}
+	if err := p.bans.add("192.0.2.9", time.Hour, right); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		jump                time.Duration
+		alice, bob, aliceAt bool // let in; the last from the banned address
+	}{
+		{0, true, false, false},
+		{2 * time.Hour, true, false, true},               // a ban has a time, by the clock
+		{20 * 365 * 24 * time.Hour, false, false, false}, // certificates and the list have expired
+		{0, true, false, false},
+		{-20 * 365 * 24 * time.Hour, true, false, false},
+	} {
+		now = right.Add(c.jump).Round(0)
+		letIn := func(name, from string) bool {
+			list, err := conf.Certificates(filepath.Join(dir, name+".crt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.authorize(tun.Identity{Name: name, Certificate: list[0], From: &net.UDPAddr{IP: net.ParseIP(from)}})
+			return err == nil
+		}
+		if a, b, banned := letIn("alice", "192.0.2.7"), letIn("bob", "192.0.2.7"), letIn("alice", "192.0.2.9"); a != c.alice ||
+			b != c.bob || banned != c.aliceAt {
+			t.Errorf("%v: alice %v, bob %v, alice from a banned address %v", c.jump, a, b, banned)
+		}
+	}
+}
