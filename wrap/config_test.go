@@ -87,7 +87,7 @@ func TestChooseRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, server := wrapConfigs(t, "length:16be")
 			if name == "slow" {
-				server.HandshakeTimeout = 200 * time.Millisecond
+				server.HandshakeTimeout = time.Second
 			}
 			server.Choose = func(ctx context.Context, _ *tls.ClientHelloInfo) (*tls.Config, error) { return choose(ctx) }
 			a, b := tcpPair(t)

@@ -93,7 +93,7 @@ func TestManyClients(t *testing.T) {
 			t.Errorf("the server says %q", <-log)
 		}
 	})
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines are left, there were %d", runtime.NumGoroutine(), before)
 		}
@@ -119,7 +119,7 @@ func TestRefusal(t *testing.T) {
 		if !strings.Contains(line, "peer") {
 			t.Errorf("the server says %q", line)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("the server has not heard the alert")
 	}
 }
@@ -233,7 +233,7 @@ func shaken(t *testing.T, a *asker) (*loop, *peer) {
 	}
 	p := near.add(address, engine)
 	t.Cleanup(func() { near.close() })
-	for end := time.Now().Add(5 * time.Second); !p.open; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !p.open; time.Sleep(time.Millisecond) {
 		near.receive()
 		for p := range near.bell.answer() {
 			near.attend(p)

@@ -51,7 +51,7 @@ func start(t *testing.T) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
+	stop := time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() })
 	t.Cleanup(func() { stop.Stop(); p.cmd.Process.Kill(); p.cmd.Wait() })
 	p.lines = bufio.NewScanner(out)
 	address, ok := strings.CutPrefix(p.line(), "listening on ")
@@ -131,24 +131,24 @@ func (c *customer) ends() {
 		if err != nil {
 			c.t.Errorf("client: %v", err)
 		}
-	case <-time.After(3 * time.Second):
+	case <-time.After(20 * time.Second):
 		c.t.Error("the client goes on")
 	}
 }
 
-// aMoment is enough for a message to arrive.
-func aMoment() { time.Sleep(100 * time.Millisecond) }
+// aMoment is enough for a message to arrive, and far less than a job takes that is under way.
+func aMoment() { time.Sleep(500 * time.Millisecond) }
 
 // TestTerm ends a server with two clients, of which one has a job under way and more to come, and the other none.
 func TestTerm(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		p := start(t)
-		busy := p.order("0s", "500ms", "1h")
+		busy := p.order("0s", "2s", "1h")
 		busy.gets("0s: done")
 		aMoment()
 		p.signal(sig)
 		p.prints("ending: 1 job under way")
-		busy.gets("500ms: done", "the server has said goodbye")
+		busy.gets("2s: done", "the server has said goodbye")
 		busy.ends()
 		p.prints("goodbye: 2 jobs done, 0 given up")
 		p.exits()

@@ -42,9 +42,9 @@ func soakConditions(loss float64) lossy.Conditions {
 	return lossy.Conditions{Loss: loss, Duplicate: loss, Reorder: loss, MTU: soakMTU}
 }
 
-// soakTolerance is the share of messages that may get lost although the relay has passed them on: sockets of other
-// programs overflow when the machine is busy.
-const soakTolerance = 0.02
+// soakTolerance is the share of messages that other programs may lose, or their sockets, although the relay has passed
+// them on.
+const soakTolerance = 0.005
 
 // TestSoakOurselves moves 10 MB each way between two ends of ours, in both kinds of handshake.
 func TestSoakOurselves(t *testing.T) {

@@ -28,6 +28,7 @@ type exchange struct {
 	sent, arrived atomic.Int64
 	lost          func() uint64 // how many the network has lost, or somewhat more
 	before        uint64        // of them
+	vanished      atomic.Int64  // that nobody waits for any more
 }
 
 const (
@@ -37,7 +38,7 @@ const (
 
 // underway returns how many messages may still arrive; less than 0 means that more was lost than messages.
 func (e *exchange) underway() int64 {
-	return e.sent.Load() - e.arrived.Load() - int64(e.lost()-e.before)
+	return e.sent.Load() - e.arrived.Load() - e.vanished.Load() - int64(e.lost()-e.before)
 }
 
 // accounted reports whether of each message it is known what has become of it.
