@@ -41,7 +41,6 @@ type draft struct {
 	keepalive, dead int // seconds
 	maxClients      int
 	clientToClient  bool
-	sameName        bool
 	acceptsNone     bool
 	rekey           int // seconds
 	leases          bool
@@ -198,18 +197,6 @@ func (d *draft) identity(b *builder, base string) {
 	}
 }
 
-func (d *draft) limitsText(b *builder) {
-	if d.maxClients > 0 || d.sameName {
-		b.table("[limits]")
-	}
-	if d.maxClients > 0 {
-		b.number("max_clients", d.maxClients)
-	}
-	if d.sameName {
-		b.number("max_same_cert", 1000)
-	}
-}
-
 func (d *draft) serverText(b *builder) {
 	for _, e := range d.listen {
 		b.table("[[listen]]")
@@ -233,7 +220,10 @@ func (d *draft) serverText(b *builder) {
 	list(b, "push.routes", d.push)
 	list(b, "push.dns", d.dns)
 	texts(b, "push.domains", d.domains)
-	d.limitsText(b)
+	if d.maxClients > 0 {
+		b.table("[limits]")
+		b.number("max_clients", d.maxClients)
+	}
 	for _, c := range d.clients {
 		b.table("[[client]]")
 		b.text("name", c.name)

@@ -161,8 +161,6 @@ func (o *openVPN) take(w []string) (why string) {
 		return o.keepalive(arg(1), arg(2))
 	case "client-to-client":
 		d.clientToClient = true
-	case "duplicate-cn":
-		d.sameName = true
 	case "ifconfig-pool-persist":
 		d.leases = true
 	case "max-clients":

@@ -24,7 +24,7 @@ var foreign = map[string]string{
 	"ccd-exclusive":         "write a [[client]] for each client, and server.unlisted = \"refuse\"",
 	"iroute":                "write client.networks",
 	"ifconfig-push":         "write client.addresses",
-	"duplicate-cn":          "give each client a certificate of its own",
+	"duplicate-cn":          "give each client a certificate of its own, or raise limits.max_same_cert",
 	"pull-filter":           "see interface.accept_routes, and interface.dns",
 	"management":            "see encase status --json",
 	"pkcs12":                "take it apart with: openssl pkcs12 -nodes",
