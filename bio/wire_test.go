@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	for start := time.Now(); runtime.NumGoroutine() > before && code == 0; time.Sleep(time.Millisecond) {
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > time.Minute {
 			stacks := make([]byte, 1<<20)
 			os.Stderr.Write(stacks[:runtime.Stack(stacks, true)])
 			os.Stderr.WriteString("\nthe tests have left goroutines behind\n")

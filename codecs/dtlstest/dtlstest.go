@@ -22,7 +22,7 @@ import (
 
 const (
 	// patience is how long anything may take. OpenSSL repeats a lost flight after one second, then two, four.
-	patience = 20 * time.Second
+	patience = time.Minute
 
 	// again is how soon a line is said again. DTLS does not repeat it.
 	again = 200 * time.Millisecond

@@ -46,7 +46,7 @@ func line(t *testing.T) (a, b *os.File) {
 	})
 	var ends [2]*os.File
 	for i, name := range names {
-		for until := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for until := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if ends[i], err = os.OpenFile(name, os.O_RDWR, 0); err == nil {
 				break
 			}
@@ -82,7 +82,7 @@ func TestTLSOverALine(t *testing.T) {
 				TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Codec: mk})
 			var all sync.WaitGroup
 			for i, conn := range []*wrap.Conn{client, server} {
-				conn.SetDeadline(time.Now().Add(30 * time.Second))
+				conn.SetDeadline(time.Now().Add(2 * time.Minute))
 				all.Go(func() { send(t, conn, byte(i)) })
 				all.Go(func() { receive(t, conn, byte(1-i)) })
 			}

@@ -81,7 +81,7 @@ func listen(t *testing.T, handle func(net.Conn)) (addr string) {
 			}
 			wg.Go(func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(20 * time.Second))
+				c.SetDeadline(time.Now().Add(time.Minute))
 				handle(c)
 			})
 		}
@@ -113,13 +113,13 @@ func echo(t *testing.T, failed chan<- error, list ...frame.Preamble) (addr strin
 // dial makes a TLS connection behind preambles.
 func dial(t *testing.T, addr string, list ...frame.Preamble) (net.Conn, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	d := wrap.Dialer{Config: clientConfig(t, list...)}
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err == nil {
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 	}
 	return conn, err
 }
@@ -162,7 +162,7 @@ func daemon(t *testing.T, cmd *exec.Cmd) {
 // command returns a program that has as long as a test may take.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, name, args...)
 }
@@ -170,7 +170,7 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 // await waits until someone listens on addr.
 func await(t *testing.T, addr string) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return

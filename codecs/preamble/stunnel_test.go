@@ -99,7 +99,7 @@ func TestServersAgainstStunnel(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			if _, err := conn.Write([]byte("hello\n")); err != nil {
 				t.Fatal(err)
 			}

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/cmd/encase/connect"
+	"github.com/encase-tls/encase/wrap/porttest"
 )
 
 // A peer is an "encase connect" that runs.
@@ -222,12 +222,7 @@ func TestDTLSOpenSSL(t *testing.T) {
 		}
 	})
 	t.Run("server", func(t *testing.T) {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0") // a port that nobody has
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := pc.LocalAddr().String()
-		pc.Close()
+		addr := porttest.Free(t)
 		cmd := exec.Command("openssl", append([]string{"s_server", "-dtls1_2", "-quiet", "-nocert", "-accept", addr},
 			secret...)...)
 		stdin := program(t, cmd)
