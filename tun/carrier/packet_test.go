@@ -14,6 +14,13 @@ import (
 	"github.com/encase-tls/encase/tun/packet"
 )
 
+// The addresses of the ends in tests.
+var (
+	a4, a4too = netip.MustParseAddr("198.18.1.2"), netip.MustParseAddr("198.18.1.3")
+	b4        = netip.MustParseAddr("198.18.2.2")
+	a6, b6    = netip.MustParseAddr("fd18:1::2"), netip.MustParseAddr("fd18:2::2")
+)
+
 // A vector is a line of the specification.
 type vector struct {
 	expect, comment string

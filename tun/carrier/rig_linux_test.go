@@ -35,12 +35,6 @@ type rig struct {
 	a, b, router *tuntest.Namespace
 }
 
-var (
-	a4, a4too = netip.MustParseAddr("198.18.1.2"), netip.MustParseAddr("198.18.1.3")
-	b4        = netip.MustParseAddr("198.18.2.2")
-	a6, b6    = netip.MustParseAddr("fd18:1::2"), netip.MustParseAddr("fd18:2::2")
-)
-
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, a: tuntest.New(t), b: tuntest.New(t), router: tuntest.New(t)}
