@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"github.com/encase-tls/encase/tun/link"
+	"github.com/encase-tls/encase/tun/tuntest"
 )
 
 // Clients reach each other inside the server, over and between all carriers, also if the kernel of the server passes
 // nothing on; and through the kernel only if it does.
 func TestClientToClient(t *testing.T) {
+	tuntest.Need(t, "ping")
 	for _, direct := range []bool{true, false} {
 		name, how := "direct", Direct
 		if !direct {
@@ -19,11 +21,12 @@ func TestClientToClient(t *testing.T) {
 			a, b := r.client("alice.test", nil, Stream), r.client("bob.test", nil, Datagrams)
 			addressA, addressB := a.address(), b.address()
 			pings := func() bool { return a.ns.Command("ping", "-q", "-c", "1", "-W", "2", addressB).Run() == nil }
-			if r.ns.Run("sysctl", "-w", "net.ipv4.ip_forward=0"); pings() != direct {
+			forward := func(v string) { r.ns.Run("sh", "-c", "echo "+v+" > /proc/sys/net/ipv4/ip_forward") }
+			if forward("0"); pings() != direct {
 				t.Errorf("without forwarding: they reach each other is %v", !direct)
 			}
 			if !direct {
-				r.ns.Run("sysctl", "-w", "net.ipv4.ip_forward=1")
+				forward("1")
 			}
 			transfer(t, a.ns, b.ns, addressB, 4<<20)
 			transfer(t, b.ns, a.ns, addressA, 4<<20)
@@ -37,6 +40,7 @@ func TestClientToClient(t *testing.T) {
 
 // A client cannot send in the name of another, nor reach one if clients are kept apart; neither costs it anything.
 func TestSpoofedBetweenClients(t *testing.T) {
+	tuntest.Need(t, "ping")
 	for how, unreachable := range map[ClientToClient]bool{Direct: false, Apart: true} {
 		r := newRig(t, func(c *ServerConfig) { c.ClientToClient = how })
 		a, b := r.client("alice.test", nil, Stream), r.client("bob.test", nil, Datagrams)

@@ -153,8 +153,8 @@ func (s script) Ready() bool                               { return true }
 func (s script) MTU() int                                  { return 1400 }
 func (s script) Probe([]byte) error                        { return nil }
 
-// Whatever an authenticated client sends, over a stream or in datagrams, before it has a session or with one: the server
-// ends it or goes on, in time; no packet reaches the device that is not from the client's own addresses, and none whose
+// Whatever an authenticated client sends, over a stream or in datagrams, before it has a session or with one: the
+// server ends it or goes on, in time; no packet reaches the device that is not from the client's own addresses, and none whose
 // header makes no sense; and nothing of the client is left behind.
 func FuzzServerConnection(f *testing.F) {
 	var own = [4]byte{10, 66, 0, 2}
@@ -173,7 +173,8 @@ func FuzzServerConnection(f *testing.F) {
 	add(wire.AppendControl(nil, wire.TypeAttach, []byte(`{"version":1,"token":"x"}`)))
 	add(hello, wire.AppendControl(nil, wire.TypeBye, []byte{1}))
 	message := func(m []byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...) }
-	f.Add(true, slices.Concat(message(echoRequest(own, [4]byte{10, 66, 0, 1}, 9)), message([]byte{byte(wire.TypeHello), '{'}),
+	f.Add(true, slices.Concat(message(echoRequest(own, [4]byte{10, 66, 0, 1}, 9)),
+		message([]byte{byte(wire.TypeHello), '{'}),
 		message(wire.AppendDatagram(nil, wire.TypePart, []byte{0, 1, 0, 1, 0x45})),
 		message(wire.AppendDatagram(nil, wire.TypeProbe, make([]byte, 30)))))
 	l := newLab(f)

@@ -103,8 +103,8 @@ const (
 
 func newGate(l Limits) *gate { return &gate{limits: l, sources: map[netip.Prefix]*source{}} }
 
-// come gives a stranger a place, which leave takes back, and says how long it may be one. nil: it has none, and is to be
-// turned away. from is invalid for a connection whose address is not to be counted. end is called if another needs the
+// come gives a stranger a place, which leave takes back, and says how long it may be one. nil: it has none, and is to
+// be turned away. from is invalid for a connection whose address is not to be counted. end is called if another needs the
 // place more.
 func (g *gate) come(from netip.Addr, now time.Time, end func()) (*list.Element, time.Duration) {
 	g.mu.Lock()

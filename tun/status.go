@@ -144,7 +144,8 @@ func versionName(v uint16) string {
 func (s *Server) Status() Status {
 	now := time.Now()
 	out := Status{Role: "server", Interface: s.dev.device.Name(), Offloads: s.dev.device.Offloads().String(),
-		MTU: s.cfg.Interface.mtu(), Device: s.dev.device.Stats(), Refused: s.refused.Load(), Duplicates: s.duplicates.Load(), Waiting: s.settings.budget.Used(),
+		MTU: s.cfg.Interface.mtu(), Device: s.dev.device.Stats(), Refused: s.refused.Load(),
+		Duplicates: s.duplicates.Load(), Waiting: s.settings.budget.Used(),
 		Unroutable: s.unroutable.Load()}
 	strangers := s.gate.snapshot()
 	out.Strangers = &strangers

@@ -32,8 +32,8 @@ func (c *Client) control(o *connection, t wire.Type, body []byte) error {
 	return nil
 }
 
-// update takes over what the server has said anew. If that fails, what was in force stays, and the server need not say it
-// again: it would fail again.
+// update takes over what the server has said anew. If that fails, what was in force stays, and the server need not say
+// it again: it would fail again.
 func (c *Client) update(j *joined) {
 	next, last := j.offered.Load(), j.latest.Load()
 	if next == nil || next.Revision <= last.Revision {

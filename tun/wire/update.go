@@ -5,8 +5,8 @@ import "encoding/binary"
 // FeatureUpdate says that an end takes a Config while packets move, and answers it with TypeConfigured.
 const FeatureUpdate = "update"
 
-// TypeConfigured is the answer of a client to a Config that came while packets moved: its Revision, which the server then
-// need not say again.
+// TypeConfigured is the answer of a client to a Config that came while packets moved: its Revision, which the server
+// then need not say again.
 const TypeConfigured Type = 10
 
 const configuredLen = 4

@@ -22,8 +22,9 @@ func (d *daemon) newServer(cfg *config) (*tun.Server, error) {
 	}
 	s := tun.ServerConfig{
 		Interface: cfg.iface, Addresses: cfg.addresses, Pools: cfg.pools, LeaseFile: get[string](doc, "server.lease_file"),
-		Authorize: d.policy.authorize, Push: cfg.push.tun(), ClientToClient: between(get[string](doc, "server.client_to_client")),
-		Keepalive: get[time.Duration](doc, "server.keepalive"), Dead: get[time.Duration](doc, "server.dead"),
+		Authorize: d.policy.authorize, Push: cfg.push.tun(),
+		ClientToClient: between(get[string](doc, "server.client_to_client")),
+		Keepalive:      get[time.Duration](doc, "server.keepalive"), Dead: get[time.Duration](doc, "server.dead"),
 		Rekey: get[time.Duration](doc, "server.rekey"), Limits: cfg.limits(),
 		QueueTarget: get[time.Duration](doc, "limits.queue_target"), Log: d.log,
 	}
