@@ -185,10 +185,14 @@ func (m *pathMTU) use(size int, source mtuSource) {
 	m.path.Use(size)
 }
 
-// refused takes in that a message did not even leave.
+// refused takes in that a probe did not even leave. If it is no longer than what the kernel lets pass, ICMP has come about
+// another one in that moment.
 func (m *pathMTU) refused(length int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if length <= m.path.MTU() {
+		return
+	}
 	if m.refuse == 0 || length < m.refuse {
 		m.refuse = length
 	}

@@ -49,9 +49,11 @@ func (c *connection) followPath(now time.Time) {
 	}
 }
 
-// tooLong takes in that a message did not leave.
-func (c *connection) tooLong(length int) {
-	c.path.refused(length)
+// tooLong takes in that a message did not leave; probe is its length, 0 if it was none.
+func (c *connection) tooLong(probe int) {
+	if probe > 0 {
+		c.path.refused(probe)
+	}
 	c.followPath(time.Now())
 }
 

@@ -201,16 +201,11 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 			for i, f := range flows {
 				f.start(paced{rand.NewChaCha8([32]byte{byte(i)})})
 			}
-			moves := func() {
-				for _, f := range flows {
-					f.moves(1 << 20) // more than can have been on its way
-				}
-			}
-			moves()
+			goOn(t, flows)
 			s.setMTU(1000)
-			moves()
+			goOn(t, flows)
 			s.finds(1000, hole)
-			moves()
+			goOn(t, flows)
 			s.setMTU(1500)
 			for _, end := range []*tuntest.Namespace{s.ns, r.ns} {
 				end.IP("route", "flush", "cache") // what ICMP has said, as after ten minutes
@@ -220,7 +215,7 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 			s.client.PathMTU(ctx, "", true)
 			r.server.PathMTU(ctx, "", true)
 			s.finds(1500, hole)
-			moves()
+			goOn(t, flows)
 			for _, f := range flows {
 				f.stop()
 			}
@@ -228,12 +223,27 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 	}
 }
 
+// goOn waits until more has arrived on each flow than can have been on its way. What was lost is sent again after a time
+// that the kernel doubles and doubles.
+func goOn(t *testing.T, flows []*flow) {
+	t.Helper()
+	const more = 256 << 10
+	for i, f := range flows {
+		from := f.moved.Load()
+		for end := time.Now().Add(3 * tuntest.Patience); f.moved.Load() < from+more; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("flow %d stands still", i)
+			}
+		}
+	}
+}
+
 // A paced reader gives 1.6 MB in a second, without an end.
 type paced struct{ io.Reader }
 
 func (p paced) Read(b []byte) (int, error) {
-	time.Sleep(10 * time.Millisecond)
-	return p.Reader.Read(b[:min(len(b), 16<<10)])
+	time.Sleep(20 * time.Millisecond)
+	return p.Reader.Read(b[:min(len(b), 32<<10)])
 }
 
 // A configuration that is longer than a datagram arrives over datagrams, also through a narrow hole, and one that no

@@ -178,7 +178,7 @@ func (d *Datagrams) flush(s *sheet) error {
 		var tooLong *bio.TooLongError
 		switch {
 		case errors.As(err, &tooLong) && len(rest) > 0:
-			d.refused(len(rest[0]))
+			d.refused(0)
 			if len(rest[0]) > tooLong.Limit || tooLong.Limit >= limit { // else it is another of the batch
 				rest = rest[1:]
 				d.stats.tooBig.Add(1)

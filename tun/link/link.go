@@ -43,9 +43,9 @@ type Config struct {
 	// Safe is how long a datagram may be, in bytes, that every path carries: control messages that are longer travel in
 	// parts. 0: all may be as long as the path allows.
 	Safe int
-	// Refused is told, of datagrams, the length of a message that did not leave because it was too long: the path has
-	// become narrower, or a probe has shown how wide it is. It must not wait. nil: nobody wants to know.
-	Refused func(length int)
+	// Refused is told, of datagrams, that a message did not leave because it was too long: the path has become narrower, or
+	// it was a probe, whose length is told; that of others is 0. It must not wait. nil: nobody wants to know.
+	Refused func(probe int)
 }
 
 // Stats counts what a link has moved. Packets that stand for many count once.

@@ -60,9 +60,9 @@ func (d *Datagrams) probe(datagram []byte) error {
 	return err
 }
 
-func (d *Datagrams) refused(length int) {
+func (d *Datagrams) refused(probe int) {
 	if d.cfg.Refused != nil {
-		d.cfg.Refused(length)
+		d.cfg.Refused(probe)
 	}
 }
 

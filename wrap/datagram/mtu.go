@@ -90,10 +90,12 @@ func (c *Conn) narrow(big *udp.TooBigError) {
 	case most > 0:
 	case big.Size > int(c.mtu.Load()): // a probe: it says nothing of what is shorter
 		return
-	case big.Size > wrap.DefaultMTU: // nobody knows
-		most = wrap.DefaultMTU
+	case big.Size <= everyPath: // ICMP, of a longer one that left before
+		return
+	case big.Size <= wrap.DefaultMTU: // nobody knows
+		most = everyPath
 	default:
-		most = min(everyPath, big.Size-1)
+		most = wrap.DefaultMTU
 	}
 	most = max(most, int(c.codec.lim.Head+c.codec.lim.Tail)+minRecord)
 	for {
