@@ -78,8 +78,8 @@ func (s *Server) receive(ctx context.Context, c net.Conn, e Entrance) {
 
 // addressOf returns the IP address in a, an invalid one if there is none.
 func addressOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr()
+	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
+		return t.AddrPort().Addr().Unmap()
 	}
 	p, _ := netip.ParseAddrPort(a.String())
 	return p.Addr()

@@ -55,7 +55,7 @@ func dialFlow(t testing.TB, from, to *tuntest.Namespace, address string,
 	}
 	f.far = c.(*net.TCPConn)
 	t.Cleanup(func() { f.far.Close() })
-	end := time.Now().Add(5 * tuntest.Patience)
+	end := time.Now().Add(10 * tuntest.Patience)
 	f.near.SetDeadline(end)
 	f.far.SetDeadline(end)
 	return f

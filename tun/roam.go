@@ -136,7 +136,7 @@ func (r *roaming) times() uint64 {
 // way returns the way that a new connection to an endpoint takes, which is looked after from now on. The zero Path: it
 // is not known.
 func (r *roaming) way(endpoint string, conn net.Conn) network.Path {
-	to := addressOf(conn.RemoteAddr()).Unmap()
+	to := addressOf(conn.RemoteAddr())
 	if r.watch == nil || !to.IsValid() {
 		return network.Path{}
 	}
@@ -147,7 +147,7 @@ func (r *roaming) way(endpoint string, conn net.Conn) network.Path {
 	if _, ok := r.paths[to]; !ok {
 		r.paths[to] = p
 	}
-	if own := addressOf(conn.LocalAddr()).Unmap(); own.IsValid() && !own.IsUnspecified() {
+	if own := addressOf(conn.LocalAddr()); own.IsValid() && !own.IsUnspecified() {
 		p.Source = own // it may have been made just before a change
 	}
 	return p
@@ -158,7 +158,7 @@ func (r *roaming) way(endpoint string, conn net.Conn) network.Path {
 func (r *roaming) leads(conn net.Conn, was network.Path) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	is := r.paths[addressOf(conn.RemoteAddr()).Unmap()]
+	is := r.paths[addressOf(conn.RemoteAddr())]
 	return is == was || was == (network.Path{}) || is == (network.Path{})
 }
 

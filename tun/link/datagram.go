@@ -175,9 +175,9 @@ func (d *Datagrams) flush(s *sheet) error {
 	for rest := s.messages; len(rest) > 0; {
 		n, err := d.conn.WriteBatch(rest)
 		rest = rest[n:]
-		var tooLong *bio.TooLongError
+		tooLong, ok := errors.AsType[*bio.TooLongError](err)
 		switch {
-		case errors.As(err, &tooLong) && len(rest) > 0:
+		case ok && len(rest) > 0:
 			d.refused(0)
 			if len(rest[0]) > tooLong.Limit || tooLong.Limit >= limit { // else it is another of the batch
 				rest = rest[1:]
