@@ -44,7 +44,7 @@ func TestIdleMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector uses memory of its own")
 	}
-	const n = 1000
+	const n = 500
 	for _, tt := range []struct {
 		group tls.CurveID
 		size  int // of the record before the connection falls idle

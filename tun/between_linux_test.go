@@ -20,7 +20,8 @@ func TestClientToClient(t *testing.T) {
 			r := newRig(t, func(c *ServerConfig) { c.ClientToClient = how })
 			a, b := r.client("alice.test", nil, Stream), r.client("bob.test", nil, Datagrams)
 			addressA, addressB := a.address(), b.address()
-			pings := func() bool { return a.ns.Command("ping", "-q", "-c", "1", "-W", "2", addressB).Run() == nil }
+			wait := map[bool]string{true: "20", false: "1"}[direct] // in seconds, for an answer that is to come or not
+			pings := func() bool { return a.ns.Command("ping", "-q", "-c", "1", "-W", wait, addressB).Run() == nil }
 			forward := func(v string) { r.ns.Run("sh", "-c", "echo "+v+" > /proc/sys/net/ipv4/ip_forward") }
 			if forward("0"); pings() != direct {
 				t.Errorf("without forwarding: they reach each other is %v", !direct)
@@ -30,8 +31,8 @@ func TestClientToClient(t *testing.T) {
 			}
 			transfer(t, a.ns, b.ns, addressB, 4<<20)
 			transfer(t, b.ns, a.ns, addressA, 4<<20)
-			a.ns.Run("ping", "-q", "-c", "1", "-W", "5", "-s", "3000", addressB)
-			if out := a.ns.Run("ping", "-c", "1", "-W", "5", addressB); direct != (r.server.Status().Device.Read < 100) {
+			a.ns.Run("ping", "-q", "-c", "1", "-W", "20", "-s", "3000", addressB)
+			if out := a.ns.Run("ping", "-c", "1", "-W", "20", addressB); direct != (r.server.Status().Device.Read < 100) {
 				t.Errorf("%d packets have been through the kernel: %s", r.server.Status().Device.Read, out)
 			}
 		})
@@ -48,8 +49,9 @@ func TestSpoofedBetweenClients(t *testing.T) {
 		addressB := b.address()
 		a.ns.IP("addr", "add", "10.66.0.77/32", "dev", a.client.dev.device.Name())
 		for _, from := range []string{"10.66.0.77", "10.66.0.2"} {
-			reached := a.ns.Command("ping", "-q", "-c", "1", "-W", "1", "-I", from, addressB).Run() == nil
-			if want := from == "10.66.0.2" && !unreachable; reached != want {
+			want := from == "10.66.0.2" && !unreachable
+			wait := map[bool]string{true: "20", false: "1"}[want]
+			if reached := a.ns.Command("ping", "-q", "-c", "1", "-W", wait, "-I", from, addressB).Run() == nil; reached != want {
 				t.Errorf("%v: from %s bob is reached: %v", how, from, reached)
 			}
 		}

@@ -65,7 +65,7 @@ func (x *talk) exchange(what string, data []byte) {
 }
 
 func (x *talk) once(data []byte) bool {
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(10 * time.Second)
 	x.far.SetReadDeadline(deadline)
 	x.near.SetReadDeadline(deadline)
 	if _, err := x.near.Write(data); err != nil {
@@ -157,7 +157,7 @@ func (x *talk) burst(size int, data []byte) bool {
 }
 
 func (x *talk) collect(size int, data []byte) (ok bool) {
-	x.far.SetReadDeadline(time.Now().Add(2 * time.Second))
+	x.far.SetReadDeadline(time.Now().Add(10 * time.Second))
 	for ok = true; len(data) > 0; {
 		n, err := x.far.Read(x.buf)
 		if err != nil {

@@ -242,7 +242,7 @@ func TestOddPackets(t *testing.T) {
 func passes(t *testing.T, name string, from, to *tap, p []byte) {
 	t.Helper()
 	from.send(p)
-	if ok, others := to.hears(p, 5*time.Second); !ok {
+	if ok, others := to.hears(p, tuntest.Patience); !ok {
 		t.Fatalf("%s: %x does not arrive, but\n%s", name, p, others)
 	}
 }
