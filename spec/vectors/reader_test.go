@@ -2,6 +2,7 @@ package vectors_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,7 +59,8 @@ func TestReader(t *testing.T) {
 
 // TestReaderFindsFaults changes a vector of each kind, so that it says something wrong.
 func TestReaderFindsFaults(t *testing.T) {
-	for _, c := range []struct{ id, right, wrong string }{
+	right, wrong := t.TempDir(), t.TempDir()
+	faults := []struct{ id, right, wrong string }{
 		{"length-encode", "> 00 05", "> 00 06"},
 		{"length-encode-over", "too-large", "ok"},
 		{"length-decode", "payload: 2", "payload: 3"},
@@ -67,33 +69,54 @@ func TestReaderFindsFaults(t *testing.T) {
 		{"length-framelen-half", "more", "malformed"},
 		{"length-stream", "payload: c", "payload: d"},
 		{"length-stream-cut", "more", "ok"},
-		{"length-varint-decode", "do: decode", "do: guess"},
-		{"length-16le-decode", "length:16le", "length:16le,new=1"},
 		{"desc-framelen-pad", "expect: ok", "expect: more"},
+	}
+	for _, f := range faults {
+		text := vector(t, f.id, f.right)
+		write(t, right, f.id, text)
+		write(t, wrong, f.id, strings.Replace(text, f.right, f.wrong, 1))
+	}
+	if said, err := reader(t, right); err != nil || said != fmt.Sprintf("%d vectors, 0 failures\n", len(faults)) {
+		t.Errorf("as they are: %v\n%s", err, said)
+	}
+	said, err := reader(t, wrong)
+	for _, f := range faults {
+		if err == nil || !strings.Contains("\n"+said, "\n"+f.id+": ") {
+			t.Errorf("%s with %q passes: %v\n%s", f.id, f.wrong, err, said)
+		}
+	}
+}
+
+// A vector that it does not understand it refuses.
+func TestReaderRefuses(t *testing.T) {
+	for _, f := range []struct{ id, right, wrong, why string }{
+		{"length-varint-decode", "do: decode", "do: guess", "do: guess"},
+		{"length-16le-decode", "length:16le", "length:16le,new=1", "unknown option in length:16le,new=1"},
 	} {
-		codec, _, _ := strings.Cut(c.id, "-")
-		text, err := fs.ReadFile(vectors.FS, codec+"/"+c.id+".txt")
-		if err != nil || bytes.Count(text, []byte(c.right)) != 1 {
-			t.Errorf("%s has no %q (%v)", c.id, c.right, err)
-			continue
-		}
 		dir := t.TempDir()
-		name := filepath.Join(dir, codec, c.id+".txt")
-		if err := os.Mkdir(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
+		write(t, dir, f.id, strings.Replace(vector(t, f.id, f.right), f.right, f.wrong, 1))
+		if said, err := reader(t, dir); err == nil || !strings.Contains(said, f.why) {
+			t.Errorf("%s: %v\n%s", f.id, err, said)
 		}
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if said, err := reader(t, dir); err != nil || said != "1 vectors, 0 failures\n" {
-			t.Errorf("%s as it is: %v\n%s", c.id, err, said)
-		}
-		wrong := bytes.Replace(text, []byte(c.right), []byte(c.wrong), 1)
-		if err := os.WriteFile(name, wrong, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if said, err := reader(t, dir); err == nil {
-			t.Errorf("%s with %q passes:\n%s", c.id, c.wrong, said)
-		}
+	}
+}
+
+// vector returns the text of one, which has a part once.
+func vector(t *testing.T, id, part string) string {
+	t.Helper()
+	codec, _, _ := strings.Cut(id, "-")
+	text, err := fs.ReadFile(vectors.FS, codec+"/"+id+".txt")
+	if err != nil || bytes.Count(text, []byte(part)) != 1 {
+		t.Fatalf("%s has no %q (%v)", id, part, err)
+	}
+	return string(text)
+}
+
+func write(t *testing.T, dir, id, text string) {
+	t.Helper()
+	codec, _, _ := strings.Cut(id, "-")
+	name := filepath.Join(dir, codec, id+".txt")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -114,12 +114,12 @@ func TestTCPThroughTheKernel(t *testing.T) {
 				m := &mirror{d: d, mode: mode, kinds: map[packet.Kind]int{}}
 				ended := make(chan error, 1)
 				go func() { ended <- m.run() }()
-				got := reflect(t, ns, addr, 20<<20)
+				got := reflect(t, ns, addr, 8<<20)
 				d.Close()
 				if err := <-ended; !errors.Is(err, os.ErrClosed) {
 					t.Errorf("the mirror ended with %v", err)
 				}
-				if got != 20<<20 {
+				if got != 8<<20 {
 					t.Errorf("%d bytes arrived", got)
 				}
 				s := d.Stats()

@@ -186,7 +186,7 @@ func TestTCPThroughATunnel(t *testing.T) {
 
 func throughTunnel(t *testing.T, connect func(testing.TB) (client, server net.Conn), offloads [2]*device.Offloads) {
 	a, b := tunnel(t, connect, offloads, nil)
-	const n = 20 << 20
+	const n = 8 << 20
 	if got := transfer(t, a.ns, b.ns, "10.79.0.1", n); got != n {
 		t.Errorf("%d bytes arrived", got)
 	}
