@@ -100,12 +100,19 @@ func (s *straits) finds(mtu int, hole bool) int {
 // answers reports whether one of some pings is answered, and what was printed: the first may be what tells the kernel how
 // long packets can be.
 func (s *straits) answers(size int, args ...string) (ok bool, out string) {
-	args = append([]string{"-q", "-n", "-c", "1", "-W", "1", "-s", fmt.Sprint(size)}, args...)
-	for try := 0; try < 3 && !ok; try++ {
-		text, err := s.ns.Command("ping", args...).CombinedOutput()
-		ok, out = err == nil, string(text)
+	for _, patience := range []string{"0.2", "0.5", "3"} {
+		if ok, out = s.ping(patience, size, args...); ok {
+			break
+		}
 	}
 	return ok, out
+}
+
+// ping pings once.
+func (s *straits) ping(patience string, size int, args ...string) (ok bool, out string) {
+	args = append([]string{"-q", "-n", "-c", "1", "-W", patience, "-s", fmt.Sprint(size)}, args...)
+	text, err := s.ns.Command("ping", args...).CombinedOutput()
+	return err == nil, string(text)
 }
 
 // pings tries sizes around every edge: that of the path, that of the interface, and the 1280 bytes of IPv6.
@@ -118,10 +125,14 @@ func (s *straits) pings(mtu int) {
 			s.r.t.Errorf("IPv4, %d bytes, path %d: %s", n, mtu, out)
 		}
 	}
-	for _, n := range []int{mtu - 1, mtu, mtu + 1, own} {
-		ok, out := s.answers(n-header4, "-M", "do", "10.66.0.1")
-		if fits := n <= mtu; ok != fits {
-			s.r.t.Errorf("IPv4, %d bytes that must stay whole, path %d: answered %v: %s", n, mtu, ok, out)
+	for _, n := range []int{mtu - 1, mtu} {
+		if ok, out := s.answers(n-header4, "-M", "do", "10.66.0.1"); !ok {
+			s.r.t.Errorf("IPv4, %d bytes that must stay whole, path %d: %s", n, mtu, out)
+		}
+	}
+	for _, n := range []int{mtu + 1, own} {
+		if ok, out := s.ping("0.5", n-header4, "-M", "do", "10.66.0.1"); ok {
+			s.r.t.Errorf("IPv4, %d bytes stay whole on a path of %d: %s", n, mtu, out)
 		}
 	}
 	for _, n := range []int{64, mtu - 1, mtu, mtu + 1, 1279, 1280, 1281, own - 1, own, own + 1, 3000} {
