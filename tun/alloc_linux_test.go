@@ -33,11 +33,11 @@ func TestPacketsCostNoMemory(t *testing.T) {
 			x := newTalk(t, c, "10.66.0.2", "10.66.0.1")
 			x.far.SetReadDeadline(time.Now().Add(20 * tuntest.Patience))
 			x.near.SetReadDeadline(time.Now().Add(20 * tuntest.Patience))
-			bulk := newFlow(t, c.ns, r.ns, "10.66.0.1")
+			bulk := tuntest.NewFlow(t, c.ns, r.ns, "10.66.0.1")
 			block, sink := make([]byte, 256<<10), make([]byte, 256<<10)
 			go func() {
 				for {
-					if _, err := bulk.far.Read(sink); err != nil {
+					if _, err := bulk.Far.Read(sink); err != nil {
 						return
 					}
 				}
@@ -50,7 +50,7 @@ func TestPacketsCostNoMemory(t *testing.T) {
 				{"questions and answers", 10_000, func() error { return ask(x) }},
 				{"small datagrams", 20_000, func() error { return send(x, 100) }},
 				{"large datagrams", 100_000, func() error { return send(x, 1300) }},
-				{"TCP", 5_000, func() error { _, err := bulk.near.Write(block); return err }},
+				{"TCP", 5_000, func() error { _, err := bulk.Near.Write(block); return err }},
 			} {
 				t.Run(kind.name, func(t *testing.T) { r.perPacket(t, kind.n, c, kind.move) })
 			}

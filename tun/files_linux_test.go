@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,12 +24,6 @@ func megabytes(n int) int {
 		n *= 10
 	}
 	return n << 20
-}
-
-// noise returns n bytes that are the same for the same flow and different for others.
-func noise(flow, n int) io.Reader {
-	seed := [32]byte{byte(flow), byte(flow >> 8), 1}
-	return io.LimitReader(rand.NewChaCha8(seed), int64(n))
 }
 
 func sumOf(r io.Reader) string {
@@ -66,7 +59,7 @@ func TestFiles(t *testing.T) {
 	tuntest.Need(t, "curl")
 	file := t.TempDir() + "/file"
 	n := megabytes(100)
-	data, err := io.ReadAll(noise(0, n))
+	data, err := io.ReadAll(tuntest.Noise(0, n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,18 +115,18 @@ func TestManyFlows(t *testing.T) {
 				r := newRig(t, func(c *ServerConfig) { c.Interface.Queues = queues })
 				c := r.client("alice.test", func(c *ClientConfig) { c.Interface.Queues = queues }, carrier)
 				c.address()
-				var all []*flow
+				var all []*tuntest.Flow
 				for i := range flows {
 					from, to, address := c.ns, r.ns, [...]string{"10.66.0.1", "fd66::1"}[i/2%2]
 					if i%2 == 1 {
 						from, to, address = to, from, [...]string{"10.66.0.2", "fd66::2"}[i/2%2]
 					}
-					f := newFlow(t, from, to, address)
-					f.start(noise(i, megabytes(40)/flows))
+					f := tuntest.NewFlow(t, from, to, address)
+					f.Start(tuntest.Noise(i, megabytes(40)/flows))
 					all = append(all, f)
 				}
 				for i, f := range all {
-					if n := f.wait(); n != int64(megabytes(40)/flows) {
+					if n := f.Wait(); n != int64(megabytes(40)/flows) {
 						t.Errorf("flow %d has carried %d bytes", i, n)
 					}
 				}

@@ -95,7 +95,7 @@ func eachCarrier(t *testing.T, test func(t *testing.T, c *traveller, near, far s
 }
 
 func sample(n int) []byte {
-	data, _ := io.ReadAll(noise(n, n))
+	data, _ := io.ReadAll(tuntest.Noise(n, n))
 	return data
 }
 
@@ -188,9 +188,9 @@ func TestCongestionNotification(t *testing.T) {
 		c.r.ns.Run("nft", "add table "+ip+" answers; add chain "+ip+" answers in { type filter hook input priority 0; };"+
 			"add rule "+ip+" answers in tcp flags & cwr == cwr counter")
 		before := c.r.ceMarks()
-		f := newFlow(t, c.ns, c.r.ns, far)
-		f.start(noise(1, megabytes(20)))
-		if n := f.wait(); n != int64(megabytes(20)) {
+		f := tuntest.NewFlow(t, c.ns, c.r.ns, far)
+		f.Start(tuntest.Noise(1, megabytes(20)))
+		if n := f.Wait(); n != int64(megabytes(20)) {
 			t.Errorf("%d bytes have arrived", n)
 		}
 		if c.r.ceMarks() == before {
@@ -238,9 +238,9 @@ func TestTinySegments(t *testing.T) {
 			raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, least) })
 			return err
 		}
-		for _, f := range []*flow{dialFlow(t, c.ns, c.r.ns, far, tiny), dialFlow(t, c.r.ns, c.ns, near, tiny)} {
-			f.start(noise(least, megabytes(4)))
-			if n := f.wait(); n != int64(megabytes(4)) {
+		for _, f := range []*tuntest.Flow{tuntest.DialFlow(t, c.ns, c.r.ns, far, tiny), tuntest.DialFlow(t, c.r.ns, c.ns, near, tiny)} {
+			f.Start(tuntest.Noise(least, megabytes(4)))
+			if n := f.Wait(); n != int64(megabytes(4)) {
 				t.Errorf("%d bytes have arrived", n)
 			}
 		}
@@ -286,12 +286,12 @@ func TestGateway(t *testing.T) {
 			world.IP("route", "add", "fd66::/64", "via", "fd02::1")
 			c := r.client("alice.test", nil, carrier)
 			c.address()
-			for _, f := range []*flow{
-				newFlow(t, c.ns, world, "10.2.0.2"), newFlow(t, world, c.ns, "10.66.0.2"),
-				newFlow(t, c.ns, world, "fd02::2"), newFlow(t, world, c.ns, "fd66::2"),
+			for _, f := range []*tuntest.Flow{
+				tuntest.NewFlow(t, c.ns, world, "10.2.0.2"), tuntest.NewFlow(t, world, c.ns, "10.66.0.2"),
+				tuntest.NewFlow(t, c.ns, world, "fd02::2"), tuntest.NewFlow(t, world, c.ns, "fd66::2"),
 			} {
-				f.start(noise(2, megabytes(10)))
-				if n := f.wait(); n != int64(megabytes(10)) {
+				f.Start(tuntest.Noise(2, megabytes(10)))
+				if n := f.Wait(); n != int64(megabytes(10)) {
 					t.Errorf("%d bytes have arrived", n)
 				}
 			}

@@ -208,9 +208,9 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 			s := r.beyond(1500, hole, nil, Datagrams)
 			s.address()
 			s.finds(1500, hole)
-			flows := []*flow{newFlow(t, s.ns, r.ns, "10.66.0.1"), newFlow(t, r.ns, s.ns, "10.66.0.2")}
+			flows := []*tuntest.Flow{tuntest.NewFlow(t, s.ns, r.ns, "10.66.0.1"), tuntest.NewFlow(t, r.ns, s.ns, "10.66.0.2")}
 			for i, f := range flows {
-				f.start(paced{rand.NewChaCha8([32]byte{byte(i)})})
+				f.Start(paced{rand.NewChaCha8([32]byte{byte(i)})})
 			}
 			goOn(t, flows)
 			s.setMTU(1000)
@@ -228,7 +228,7 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 			s.finds(1500, hole)
 			goOn(t, flows)
 			for _, f := range flows {
-				f.stop()
+				f.Stop()
 			}
 		})
 	}
@@ -236,12 +236,12 @@ func TestPathMTUChangesInMidTransfer(t *testing.T) {
 
 // goOn waits until more has arrived on each flow than can have been on its way. What was lost is sent again after a time
 // that the kernel doubles and doubles.
-func goOn(t *testing.T, flows []*flow) {
+func goOn(t *testing.T, flows []*tuntest.Flow) {
 	t.Helper()
 	const more = 256 << 10
 	for i, f := range flows {
-		from := f.moved.Load()
-		for end := time.Now().Add(3 * tuntest.Patience); f.moved.Load() < from+more; time.Sleep(20 * time.Millisecond) {
+		from := f.Moved()
+		for end := time.Now().Add(3 * tuntest.Patience); f.Moved() < from+more; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("flow %d stands still", i)
 			}

@@ -22,7 +22,7 @@ func (c *traveller) readdress(address string) {
 // comesFrom waits until the newest connections that the server has of each carrier come from an address.
 func (c *traveller) comesFrom(address string, carriers ...Carrier) {
 	c.r.t.Helper()
-	eventually(c.r.t, "the connections come from "+address, func() bool {
+	tuntest.Eventually(c.r.t, "the connections come from "+address, func() bool {
 		sessions := c.r.server.Status().Sessions
 		if len(sessions) != 1 {
 			return false
@@ -96,19 +96,19 @@ func TestClientMovesDuringTransfers(t *testing.T) {
 			r := newRig(t, nil)
 			c := r.client("alice.test", nil, carriers...)
 			c.address()
-			up, down := newFlow(t, c.ns, r.ns, "10.66.0.1"), newFlow(t, r.ns, c.ns, "10.66.0.2")
-			up.start(noise(1, 1<<40))
-			down.start(noise(2, 1<<40))
+			up, down := tuntest.NewFlow(t, c.ns, r.ns, "10.66.0.1"), tuntest.NewFlow(t, r.ns, c.ns, "10.66.0.2")
+			up.Start(tuntest.Noise(1, 1<<40))
+			down.Start(tuntest.Noise(2, 1<<40))
 			for _, address := range []string{"10.1.0.77", "10.1.0.78", "10.1.0.2"} {
-				up.moves(1 << 20)
-				down.moves(1 << 20)
+				up.Moves(1 << 20)
+				down.Moves(1 << 20)
 				c.readdress(address)
 				c.comesFrom(address, carriers...)
 			}
-			up.moves(1 << 20)
-			down.moves(1 << 20)
-			up.stop()
-			down.stop()
+			up.Moves(1 << 20)
+			down.Moves(1 << 20)
+			up.Stop()
+			down.Stop()
 			if s := c.client.Status(); s.Reconnects != 0 {
 				t.Errorf("the session is another: %+v", s)
 			}
@@ -124,7 +124,7 @@ func TestWayComesBack(t *testing.T) {
 	c.address()
 	r.halt()
 	c.ns.IP("link", "set", "eth0", "down")
-	eventually(t, "the client is not connected", func() bool { return c.client.Status().Reconnects > 0 })
+	tuntest.Eventually(t, "the client is not connected", func() bool { return c.client.Status().Reconnects > 0 })
 	r.start()
 	c.ns.IP("link", "set", "eth0", "up")
 	c.ns.IP("route", "add", "default", "via", "10.1.0.1")
