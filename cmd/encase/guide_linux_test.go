@@ -153,7 +153,7 @@ func TestGuide(t *testing.T) {
 	client.does(up + " 2>client.log &")
 	client.succeeds("ping -q -c 1 -W 1 10.66.0.1")
 	client.succeeds("ping -q -c 1 -W 1 10.0.0.9")
-	if got := client.does("timeout -s INT 2 " + status + " || :"); !strings.Contains(got, "203.0.113.1") &&
+	if got := client.does("timeout -s INT 6 " + status + " || :"); !strings.Contains(got, "203.0.113.1") &&
 		!strings.Contains(got, "office") {
 		t.Errorf("%s shows %s", status, got)
 	}

@@ -92,9 +92,9 @@ func TestTLSWithScapy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ bs, stmin, ours string }{
-		{"20", "0", "be,timeout=10s,bs=20"},
-		{"8", "1", "be,timeout=10s,bs=4,pad=00"},
-		{"3", "0", "be,timeout=10s,bs=0,stmin=1ms"},
+		{"20", "0", "be,timeout=60s,bs=20"},
+		{"8", "1", "be,timeout=60s,bs=4,pad=00"},
+		{"3", "0", "be,timeout=60s,bs=0,stmin=1ms"},
 	} {
 		t.Run(fmt.Sprintf("bs=%s,stmin=%s,%s", c.bs, c.stmin, c.ours), func(t *testing.T) {
 			cmd := exec.Command(python, "-c", scapyServer, filepath.Join(dir, "server.crt"),
