@@ -105,12 +105,12 @@ const (
 // pathCounts count what has happened.
 type pathCounts struct{ probes, answers, holes, narrowed uint64 }
 
-// newPathMTU returns a pathMTU that begins with a size, at most top, that is known from elsewhere; 0 means top.
-func newPathMTU(p path, top, base, safe, size int) *pathMTU {
+// newPathMTU returns a pathMTU that begins with a size, at most top, that is known from elsewhere, and how; 0 means top.
+func newPathMTU(p path, top, base, safe, size int, source mtuSource) *pathMTU {
 	m := &pathMTU{path: p, top: top, base: min(base, top), safe: min(safe, top), patience: time.Second}
 	m.size, m.source = top, fromConfig
 	if size > 0 && size < top {
-		m.size, m.source = size, fromProbes
+		m.size, m.source = size, source
 	}
 	p.Use(m.size)
 	m.verify(top, 0)

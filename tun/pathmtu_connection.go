@@ -20,12 +20,12 @@ func (p messagePath) Use(size int) { p.SetMTU(size + p.Overhead()) }
 
 // discover prepares to find the path MTU of a connection of datagrams, from what another one has found.
 func (c *connection) discover(m *datagram.Conn) {
-	known := 0
+	var known PathMTU
 	if o := pick(c.session.list(), func(o *connection) bool { return o.path != nil }); o != nil {
-		known = o.path.describe().To
+		known = o.path.describe()
 	}
 	top := min(c.session.mtu, m.ConfiguredMTU(), link.LongestMessage)
-	c.path = newPathMTU(messagePath{m}, top, basePayload-m.Overhead(), safeLength(m), known)
+	c.path = newPathMTU(messagePath{m}, top, basePayload-m.Overhead(), safeLength(m), known.To, mtuSource(known.Source))
 }
 
 // followPath does what is to be done now about the path MTU. It never waits.

@@ -50,7 +50,7 @@ func newStrait(t *testing.T, carries int, change func(*strait)) *strait {
 	if change != nil {
 		change(s)
 	}
-	s.m = newPathMTU(s, topOfTest, baseOfTest, safeOfTest, 0)
+	s.m = newPathMTU(s, topOfTest, baseOfTest, safeOfTest, 0, "")
 	return s
 }
 
@@ -241,7 +241,7 @@ func TestPathMTUOfDeadPath(t *testing.T) {
 func TestPathMTUInherited(t *testing.T) {
 	for _, carries := range []int{1000, 1400} {
 		s := newStrait(t, carries, nil)
-		s.m = newPathMTU(s, topOfTest, baseOfTest, safeOfTest, 995)
+		s.m = newPathMTU(s, topOfTest, baseOfTest, safeOfTest, 995, fromProbes)
 		s.finds("first", 995, 995, fromProbes)
 		s.pass(20 * time.Second)
 		want := fromProbes
