@@ -109,6 +109,14 @@ func (m *portable) write(ps []Packet) (int, error) {
 	return len(ps), nil
 }
 
+// tooBig returns what is known of a datagram that was too long. A conn that is no socket may know the MTU.
+func tooBig(err error, to netip.AddrPort, size int) error {
+	if known, ok := errors.AsType[*TooBigError](err); ok {
+		return known
+	}
+	return &TooBigError{Addr: to, Size: size, Err: err}
+}
+
 // writePacket sends what p holds until something is refused. It returns only what ends the conn, or the wait.
 func (m *portable) writePacket(p *Packet) error {
 	to := unmapped(p.Addr)
@@ -127,7 +135,7 @@ func (m *portable) writePacket(p *Packet) error {
 			return err
 		case isTooBig(err):
 			m.stats.tooBig.Add(1)
-			p.Err = &TooBigError{Addr: to, Size: len(datagram), Err: err}
+			p.Err = tooBig(err, to, len(datagram))
 			return nil
 		case err != nil:
 			m.stats.refuse(p, to, err)
