@@ -269,6 +269,7 @@ func (c *Client) look(j *joined) {
 	for wait(j.ctx, lookInterval) {
 		now := time.Now()
 		c.update(j)
+		c.dev.warn(c.log)
 		j.tick(now)
 		switch {
 		case len(j.list()) > 0:

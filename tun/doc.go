@@ -52,6 +52,7 @@ type opened struct {
 	device  *device.Device
 	network *network.Network
 	writer  *link.Writer
+	warned  int // offloads that are off, of which the log has been told
 }
 
 // open makes the device.
@@ -65,7 +66,7 @@ func (i *Interface) open() (*opened, error) {
 		d.Close()
 		return nil, err
 	}
-	return &opened{d, n, link.NewWriter(d.Queues()[0])}, nil
+	return &opened{device: d, network: n, writer: link.NewWriter(d.Queues()[0])}, nil
 }
 
 // settings returns what the network is to be like, besides routes.

@@ -222,6 +222,7 @@ func (s *Server) look(ctx context.Context) {
 				s.remove(c)
 			}
 		}
+		s.dev.warn(s.log)
 		if i%saveEvery == 0 {
 			s.saveLeases()
 		}

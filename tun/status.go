@@ -18,12 +18,14 @@ import (
 
 // A Status is a snapshot of a Server or a Client, for people and for programs.
 type Status struct {
-	Role      string       `json:"role"` // server or client
-	Interface string       `json:"interface"`
-	Offloads  string       `json:"offloads"` // of the interface, without what the kernel has refused
-	MTU       int          `json:"mtu"`
-	Device    device.Stats `json:"device"`
-	Sessions  []Session    `json:"sessions"`
+	Role      string `json:"role"` // server or client
+	Interface string `json:"interface"`
+	Offloads  string `json:"offloads"` // of the interface, without what the kernel has refused
+	// OffloadsOff are the others, and why.
+	OffloadsOff []device.Withheld `json:"offloads_off,omitempty"`
+	MTU         int               `json:"mtu"`
+	Device      device.Stats      `json:"device"`
+	Sessions    []Session         `json:"sessions"`
 
 	// Of a server.
 	Refused    uint64     `json:"refused,omitempty"`    // connections that came to nothing
@@ -84,20 +86,23 @@ type Session struct {
 
 // A Connection is one of the connections of a Session.
 type Connection struct {
-	Carrier string     `json:"carrier"`
-	Codec   string     `json:"codec"`
-	Remote  string     `json:"remote"`
-	TLS     string     `json:"tls"`
-	Cipher  string     `json:"cipher"`
-	Since   time.Time  `json:"since"` // and so the age of its keys
-	Works   bool       `json:"works"`
-	RTT     float64    `json:"rtt_ms"`
-	Loss    float64    `json:"loss"`   // of packets that this end has sent lately, 0 to 1
-	Waiting int        `json:"queued"` // bytes
-	MTU     int        `json:"mtu"`    // of packets to the peer; see PathMTU for more
-	Source  string     `json:"mtu_source"`
-	Flooded uint64     `json:"flooded"` // control messages that were too many to be heard
-	Stats   link.Stats `json:"stats"`
+	Carrier string    `json:"carrier"`
+	Codec   string    `json:"codec"`
+	Remote  string    `json:"remote"`
+	TLS     string    `json:"tls"`
+	Cipher  string    `json:"cipher"`
+	Since   time.Time `json:"since"` // and so the age of its keys
+	Works   bool      `json:"works"`
+	RTT     float64   `json:"rtt_ms"`
+	Loss    float64   `json:"loss"`   // of packets that this end has sent lately, 0 to 1
+	Waiting int       `json:"queued"` // bytes
+	MTU     int       `json:"mtu"`    // of packets to the peer; see PathMTU for more
+	Source  string    `json:"mtu_source"`
+	Flooded uint64    `json:"flooded"` // control messages that were too many to be heard
+	// Of datagrams: what the kernel does for the socket, gso and gro, and what it does not, and why.
+	Offloads    string            `json:"offloads,omitempty"`
+	OffloadsOff []device.Withheld `json:"offloads_off,omitempty"`
+	Stats       link.Stats        `json:"stats"`
 }
 
 func (s *session) describe(now time.Time) (out Session) {
@@ -120,6 +125,7 @@ func (c *connection) describe(now time.Time) Connection {
 		Flooded: c.flooded.Load(), Waiting: c.queue.Len(), Stats: c.link.Stats(),
 		MTU: path.To, Source: path.Source,
 	}
+	out.Offloads, out.OffloadsOff = c.socketOffloads()
 	if c.endpoint != "" {
 		out.Remote = c.endpoint
 	}
@@ -144,7 +150,7 @@ func versionName(v uint16) string {
 func (s *Server) Status() Status {
 	now := time.Now()
 	out := Status{Role: "server", Interface: s.dev.device.Name(), Offloads: s.dev.device.Offloads().String(),
-		MTU: s.cfg.Interface.mtu(), Device: s.dev.device.Stats(), Refused: s.refused.Load(),
+		OffloadsOff: s.dev.device.Withheld(), MTU: s.cfg.Interface.mtu(), Device: s.dev.device.Stats(), Refused: s.refused.Load(),
 		Duplicates: s.duplicates.Load(), Waiting: s.settings.budget.Used(),
 		Unroutable: s.unroutable.Load()}
 	strangers := s.gate.snapshot()
@@ -176,7 +182,7 @@ func (s *Server) Status() Status {
 // Status returns a snapshot. It may be called at any time.
 func (c *Client) Status() Status {
 	out := Status{Role: "client", Interface: c.dev.device.Name(), Offloads: c.dev.device.Offloads().String(),
-		MTU: c.cfg.Interface.mtu(), Device: c.dev.device.Stats(), Reconnects: c.reconnects.Load(),
+		OffloadsOff: c.dev.device.Withheld(), MTU: c.cfg.Interface.mtu(), Device: c.dev.device.Stats(), Reconnects: c.reconnects.Load(),
 		Roams: c.roam.times()}
 	if j := c.current.Load(); j != nil {
 		now := time.Now()

@@ -65,6 +65,13 @@ func (o Offloads) String() string {
 	return text[1:]
 }
 
+// A Withheld is an offload that is not used, and why: it was not asked for, the kernel does not know it, or has refused
+// what it had agreed to.
+type Withheld struct {
+	Offload string `json:"offload"` // tcp, ecn or udp
+	Why     string `json:"why"`
+}
+
 // A Packet is what a Queue reads: one IP packet, or a super-packet.
 type Packet struct {
 	Data   []byte        // from the first byte of the IP header; a part of the buffer that was read into

@@ -22,6 +22,7 @@ type Device struct {
 	stats    counters
 
 	refusedTCP, refusedUDP atomic.Bool // the kernel has refused such a super-packet: it gets pieces
+	why                    reasons
 	close                  sync.Once
 }
 
@@ -61,6 +62,7 @@ func (d *Device) open(cfg Config) error {
 		return fmt.Errorf("device: %s: %w", d.name, err)
 	}
 	d.index = iface.Index
+	d.probe(cfg.Offloads)
 	return nil
 }
 
@@ -180,13 +182,17 @@ func (d *Device) negotiate(fd int, cfg Config) (err error) {
 		want = *cfg.Offloads
 	}
 	want.ECN = want.ECN && want.TCP
+	d.why.compare(Offloads{TCP: true, ECN: true, UDP: true}, want, "as configured")
 	for _, less := range []func(*Offloads){
 		func(*Offloads) {},
 		func(o *Offloads) { o.UDP = false },
 		func(o *Offloads) { o.ECN = false },
 		func(o *Offloads) { o.TCP = false },
 	} {
-		less(&want)
+		before, why := want, err
+		if less(&want); why != nil {
+			d.why.compare(before, want, "the kernel does not know it: "+why.Error())
+		}
 		if err = setOffloads(fd, want); err == nil {
 			d.offloads = want
 			return nil

@@ -32,6 +32,9 @@ func (*Device) Queues() []*Queue { return nil }
 // Offloads returns what the kernel has agreed to.
 func (*Device) Offloads() Offloads { return Offloads{} }
 
+// Withheld returns the offloads that are not used.
+func (*Device) Withheld() []Withheld { return nil }
+
 // Stats returns a snapshot.
 func (*Device) Stats() Stats { return Stats{} }
 

@@ -201,11 +201,12 @@ func (q *Queue) refused(err error, k packet.Kind) bool {
 	if err != errRefused {
 		return false
 	}
+	const why = "the kernel has refused a joined packet: invalid argument"
 	switch k {
 	case packet.TCP4, packet.TCP6:
-		q.d.refusedTCP.Store(true)
+		q.d.withhold(false, why)
 	case packet.UDP4, packet.UDP6:
-		q.d.refusedUDP.Store(true)
+		q.d.withhold(true, why)
 	default:
 		q.d.stats.writeErrors.Add(1)
 		return false

@@ -41,6 +41,19 @@ func (o *socketOutput) sendPackets(c *Conn, packets []udp.Packet) error {
 	return err
 }
 
+func (o *socketOutput) socket() *udp.Socket { return o.sock }
+
+// Offloads reports whether the kernel cuts what c sends (GSO) and joins what it receives (GRO), and why not. A Conn
+// without a socket of UDP, as one over a stream, has none of this.
+func (c *Conn) Offloads() (gso, gro bool, withheld []*udp.OffloadError) {
+	o, ok := c.out.(interface{ socket() *udp.Socket })
+	if !ok || o.socket() == nil {
+		return false, false, nil
+	}
+	gso, gro = o.socket().Offloads()
+	return gso, gro, o.socket().Withheld()
+}
+
 // Dial connects to a server over UDP and shakes hands; network is udp, udp4 or udp6. If Config.TLS has no ServerName,
 // the host in the address is taken for it.
 func Dial(ctx context.Context, network, address string, cfg *Config) (*Conn, error) {

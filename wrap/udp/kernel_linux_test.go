@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -114,8 +115,8 @@ func TestKernelRefusesGSO(t *testing.T) {
 			}
 		}
 	}
-	if gso, _ := s.Offloads(); gso || s.Stats().Fallbacks != 2 || s.Stats().GSOSends != 0 {
-		t.Errorf("GSO %v, %+v", gso, s.Stats())
+	if gso, _ := s.Offloads(); gso || s.Stats().Fallbacks != 2 || s.Stats().GSOSends != 0 || len(s.Withheld()) == 0 {
+		t.Errorf("GSO %v, %+v, %v", gso, s.Stats(), s.Withheld())
 	}
 }
 
@@ -319,4 +320,36 @@ func ExampleSocket_ReadBatch() {
 	// one
 	// two
 	// three
+}
+
+// TestWithheld checks that a socket says which offloads it does not use, and why.
+func TestWithheld(t *testing.T) {
+	why := func(s *udp.Socket) map[string]string {
+		all := map[string]string{}
+		for _, e := range s.Withheld() {
+			all[e.Offload] = e.Err.Error()
+		}
+		return all
+	}
+	s := open(t, "127.0.0.1:0", udp.Options{})
+	if got := why(s); len(got) != 0 {
+		t.Errorf("a new socket withholds %v", got)
+	}
+	send(t, s, udp.Packet{Addr: addrOf(s), Data: noise[:10]})
+	receive(t, s, 1, rooms(1, 200))
+	if got := why(s); len(got) != 1 || !strings.Contains(got["GRO"], "room") {
+		t.Errorf("without room: %v", got)
+	}
+	s = open(t, "127.0.0.1:0", udp.Options{Offload: udp.OffloadOff})
+	if got := why(s); len(got) != 2 || got["GSO"] != "as configured" || got["GRO"] != "as configured" {
+		t.Errorf("switched off: %v", got)
+	}
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = must(t, udp.From(struct{ net.PacketConn }{conn}), nil)
+	if got := why(s); len(got) != 2 || got["GSO"] == "" {
+		t.Errorf("another conn: %v", got)
+	}
 }

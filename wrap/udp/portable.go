@@ -53,6 +53,11 @@ func (p *peer) check(addr netip.AddrPort) error {
 
 func (m *portable) pathMTU(netip.AddrPort) (int, error) { return 0, errUnknownMTU }
 func (m *portable) offloads() (gso, gro bool)           { return false, false }
+func (m *portable) withheld() []*OffloadError           { return oneByOne }
+
+var oneByOne = []*OffloadError{{"GSO", errOneByOne}, {"GRO", errOneByOne}}
+
+const errOneByOne plainError = "here datagrams are moved one by one"
 
 func (m *portable) read(ps []Packet, l Lender) (n int, err error) {
 	m.reading.Lock()

@@ -52,8 +52,12 @@ func (r *receiver) init(k *kernel, fd int, o Offload) {
 	case on != 0: // of a socket that was handed down; see decide
 		r.joins = joinOn
 		r.gro.Store(true)
-	case o == OffloadOff, o == OffloadAuto && !runningRelease().joinsWell():
+	case o == OffloadOff:
 		r.joins = joinOff
+		k.withhold(&OffloadError{"GRO", errAsked}, false)
+	case o == OffloadAuto && !runningRelease().joinsWell():
+		r.joins = joinOff
+		k.withhold(&OffloadError{"GRO", errFaulty}, false)
 	}
 }
 
@@ -111,13 +115,16 @@ func (r *receiver) decide(fd uintptr, ps []Packet) {
 	r.joins = joinOff
 	for i := range ps {
 		if cap(ps[i].Data) < MaxRead {
+			r.withhold(&OffloadError{"GRO", errNoRoom}, false)
 			return
 		}
 	}
-	if unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil {
-		r.joins = joinOn
-		r.gro.Store(true)
+	if err := unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+		r.withhold(&OffloadError{"GRO", err}, false)
+		return
 	}
+	r.joins = joinOn
+	r.gro.Store(true)
 }
 
 // prepare gives the kernel the room in ps.

@@ -153,9 +153,9 @@ func (s *sender) acquit(at position) {
 }
 
 func (s *sender) stopGSO(why error) {
-	if s.gso.Swap(false) {
+	if s.gso.Load() {
 		s.stats.fallbacks.Add(1)
-		s.warn(&OffloadError{"GSO", why})
+		s.withhold(&OffloadError{"GSO", why}, true)
 	}
 }
 

@@ -26,6 +26,8 @@ type kernel struct {
 
 	gso atomic.Bool // the kernel cuts
 	gro atomic.Bool // the kernel joins
+	// Why not, of each; nil while it does, or while nobody has tried.
+	noGSO, noGRO atomic.Pointer[OffloadError]
 
 	receiver receiver
 	sender   sender
@@ -64,24 +66,56 @@ func (k *kernel) set(fd int, o *Options) {
 			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_PKTINFO, 1)
 		}
 	}
-	k.gso.Store(canCut(fd, o))
+	if why := cannotCut(fd, o); why != nil {
+		k.withhold(&OffloadError{"GSO", why}, o.Offload == OffloadAuto && why == errMangles)
+	} else {
+		k.gso.Store(true)
+	}
 	k.checkBuffers(fd, o)
 }
 
-// canCut reports whether GSO is to be tried. A kernel that does not know it would ignore the request, and send all as
-// one datagram.
-func canCut(fd int, o *Options) bool {
+// withhold takes in that an offload is not used, and why.
+func (k *kernel) withhold(why *OffloadError, warn bool) {
+	on, reason := &k.gso, &k.noGSO
+	if why.Offload == "GRO" {
+		on, reason = &k.gro, &k.noGRO
+	}
+	on.Store(false)
+	reason.Store(why)
+	if warn {
+		k.warn(why)
+	}
+}
+
+func (k *kernel) withheld() (list []*OffloadError) {
+	for _, p := range []*atomic.Pointer[OffloadError]{&k.noGSO, &k.noGRO} {
+		if why := p.Load(); why != nil {
+			list = append(list, why)
+		}
+	}
+	return list
+}
+
+const (
+	errAsked   plainError = "as configured"
+	errUnknown plainError = "this kernel does not know it"
+	errFaulty  plainError = "Linux before 5.12 is said to have faults in it"
+	errNoRoom  plainError = "the program has no room for joined datagrams"
+)
+
+// cannotCut returns why GSO is not to be tried, nil if it is. A kernel that does not know it would ignore the request,
+// and send all as one datagram.
+func cannotCut(fd int, o *Options) error {
 	if o.Offload == OffloadOff {
-		return false
+		return errAsked
 	}
 	if _, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT); err != nil {
-		return false
+		return errUnknown
 	}
 	if r := runningRelease(); o.Offload == OffloadAuto && r.mangles() {
-		o.warn(&OffloadError{"GSO", errMangles})
-		return false
+		return errMangles
 	}
-	return true
+	return nil
 }
 
 func (k *kernel) offloads() (gso, gro bool) { return k.gso.Load(), k.gro.Load() }

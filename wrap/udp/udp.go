@@ -112,6 +112,7 @@ type mover interface {
 	write(ps []Packet) (int, error)
 	pathMTU(to netip.AddrPort) (int, error)
 	offloads() (gso, gro bool)
+	withheld() []*OffloadError
 }
 
 // Open listens on address, which has the form of [net.ListenPacket]; network is udp, udp4 or udp6. With udp and an
@@ -291,6 +292,11 @@ var errUnknownMTU = fmt.Errorf("this system does not say: %w", errors.ErrUnsuppo
 
 // Offloads reports whether the kernel cuts what is sent (GSO) and joins what is received (GRO) at present.
 func (s *Socket) Offloads() (gso, gro bool) { return s.mover.offloads() }
+
+// Withheld returns the offloads that are not used, and why: because of Options.Offload, because this kernel does not know
+// them or is known to do them wrong, because it has refused one, or because ReadBatch is given too little room. What has
+// not been tried yet is not in it.
+func (s *Socket) Withheld() []*OffloadError { return s.mover.withheld() }
 
 // LocalAddr returns the address that the socket is bound to.
 func (s *Socket) LocalAddr() net.Addr { return s.conn.LocalAddr() }

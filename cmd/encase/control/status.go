@@ -72,6 +72,9 @@ func writeStatus(w io.Writer, show terminal.Terminal, s *State, h *history) erro
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s, up %s, MTU %d, offloads %s\n", show.Paint(terminal.Bold, terminal.Text(s.Interface)), s.Role,
 		age(s.Now.Sub(s.Started)), s.MTU, s.Offloads)
+	for _, w := range s.OffloadsOff {
+		fmt.Fprintf(&b, "  without offload %s: %s\n", w.Offload, terminal.Text(w.Why))
+	}
 	if len(s.Pending) > 0 {
 		fmt.Fprintf(&b, "  %s %s\n", show.Paint(terminal.Yellow, "waits for a restart:"), strings.Join(s.Pending, ", "))
 	}
