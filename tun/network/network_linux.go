@@ -57,7 +57,7 @@ func fault(what string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("network: %s: %w; it needs CAP_NET_ADMIN", what, err)
+		return fmt.Errorf("network: %s: %w; it needs CAP_NET_ADMIN, or an interface that is so already", what, err)
 	}
 	return fmt.Errorf("network: %s: %w", what, err)
 }
@@ -93,16 +93,16 @@ func (n *Network) setLink(link netlink.Link, s *Settings) error {
 	a := link.Attrs()
 	if s.MTU > 0 && a.MTU != s.MTU {
 		if err := n.h.LinkSetMTU(link, s.MTU); err != nil {
-			return fault(fmt.Sprintf("MTU %d of %s", s.MTU, a.Name), err)
+			return fault(fmt.Sprintf("MTU %d of %s, which is %d", s.MTU, a.Name, a.MTU), err)
 		}
 	}
 	if s.QueueLen > 0 && a.TxQLen != s.QueueLen {
-		if err := n.h.LinkSetTxQLen(link, s.QueueLen); err != nil {
+		if err := n.h.LinkSetTxQLen(link, s.QueueLen); err != nil && !forbidden(err) { // it only costs speed
 			return fault(fmt.Sprintf("queue length %d of %s", s.QueueLen, a.Name), err)
 		}
 	}
 	if s.GSOMaxSize > 0 && int(a.GSOMaxSize) != s.GSOMaxSize {
-		if err := n.h.LinkSetGSOMaxSize(link, s.GSOMaxSize); err != nil {
+		if err := n.h.LinkSetGSOMaxSize(link, s.GSOMaxSize); err != nil && !forbidden(err) {
 			return fault(fmt.Sprintf("size of super-packets %d of %s", s.GSOMaxSize, a.Name), err)
 		}
 	}
@@ -117,7 +117,7 @@ func (n *Network) setLink(link netlink.Link, s *Settings) error {
 
 func (n *Network) setAddresses(link netlink.Link, old, want []netip.Prefix) error {
 	for _, a := range want {
-		if err := n.h.AddrReplace(link, address(a)); err != nil {
+		if err := n.h.AddrReplace(link, address(a)); err != nil && !(forbidden(err) && n.hasAddress(link, a)) {
 			return fault(fmt.Sprintf("address %v for %s", a, link.Attrs().Name), err)
 		}
 	}
@@ -125,7 +125,7 @@ func (n *Network) setAddresses(link netlink.Link, old, want []netip.Prefix) erro
 		if slices.Contains(want, a) {
 			continue
 		}
-		if err := n.h.AddrDel(link, address(a)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		if err := n.h.AddrDel(link, address(a)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !forbidden(err) {
 			return fault(fmt.Sprintf("taking %v from %s", a, link.Attrs().Name), err)
 		}
 	}
@@ -152,7 +152,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 func (n *Network) setRoutes(old, s *Settings) error {
 	want := n.routes(s)
 	for _, r := range want {
-		if err := n.h.RouteReplace(&r); err != nil {
+		if err := n.h.RouteReplace(&r); err != nil && !(forbidden(err) && n.hasRoute(&r)) {
 			return fault("route to "+r.Dst.String(), err)
 		}
 	}
@@ -163,7 +163,8 @@ func (n *Network) setRoutes(old, s *Settings) error {
 		if slices.ContainsFunc(want, same) {
 			continue
 		}
-		if err := n.h.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENODEV) {
+		if err := n.h.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENODEV) &&
+			!forbidden(err) {
 			return fault("removing the route to "+r.Dst.String(), err)
 		}
 	}

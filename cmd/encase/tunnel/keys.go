@@ -89,7 +89,8 @@ var keys = []key{
 	{"interface.gso_max", both, size(4<<10, 64<<10), nil, restart,
 		"Longest super-packet. Less than the kernel's 64KiB means less delay on slow paths."},
 	{"interface.attach", both, yes, false, restart,
-		"Use an interface that is there: ip tuntap add NAME mode tun user USER."},
+		"Use an interface that is there: ip tuntap add NAME mode tun user USER. If it is up and has the MTU, the " +
+			"addresses and routes that the server tells, and fwmark is 0, no privilege is needed."},
 	{"interface.netns", both, text, "", restart,
 		"File of the network namespace to put the interface in, such as /run/netns/red. Connections stay where " +
 			"encase was started."},
