@@ -3,6 +3,7 @@ package tun
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,17 +127,7 @@ func (r *rig) start() {
 	cfg := r.cfg
 	serverTLS := &tls.Config{Certificates: []tls.Certificate{r.issue("server.test")},
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: r.ca.Pool()}
-	var streams net.Listener
-	var datagrams *datagram.Listener
-	r.ns.Do(func() (err error) {
-		if streams, err = net.Listen("tcp", streamPort); err != nil {
-			return err
-		}
-		datagrams, err = datagram.Listen("udp", datagramPort, &datagram.Config{TLS: serverTLS, MTU: 1472, Queue: 4 << 20,
-			Stack: dtls.Stack(dtls.Options{MTU: SafeDatagram})},
-			datagram.ListenOptions{})
-		return err
-	})
+	streams, datagrams := r.listen(serverTLS)
 	cfg.Entrances = []Entrance{
 		{Codec: "length:16be", Stream: streams, TLS: &wrap.Config{TLS: serverTLS, Codec: r.codec(), WriteBuffer: 128 << 10}},
 		{Codec: "raw", Datagrams: datagrams},
@@ -148,6 +140,32 @@ func (r *rig) start() {
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.ended = make(chan error, 1)
 	go func() { r.ended <- r.server.Run(ctx) }()
+}
+
+// listen opens the ports. A program that another test starts at this moment may still hold those that a server before had,
+// until it is under way.
+func (r *rig) listen(cfg *tls.Config) (streams net.Listener, datagrams *datagram.Listener) {
+	r.t.Helper()
+	for end := time.Now().Add(tuntest.Patience); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		r.ns.Do(func() error {
+			if streams, err = net.Listen("tcp", streamPort); err != nil {
+				return nil
+			}
+			datagrams, err = datagram.Listen("udp", datagramPort, &datagram.Config{TLS: cfg, MTU: 1472, Queue: 4 << 20,
+				Stack: dtls.Stack(dtls.Options{MTU: SafeDatagram})}, datagram.ListenOptions{})
+			if err != nil {
+				streams.Close()
+			}
+			return nil
+		})
+		switch {
+		case err == nil:
+			return streams, datagrams
+		case !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end):
+			r.t.Fatal(err)
+		}
+	}
 }
 
 func (r *rig) halt() {

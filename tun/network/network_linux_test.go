@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/encase-tls/encase/tun/device"
 	"github.com/encase-tls/encase/tun/tuntest"
@@ -84,16 +85,27 @@ func TestApplyAndClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
-	if after := ns.IP("addr") + ns.IP("rule") + ns.IP("route", "show", "table", "all"); withoutTUN(after) != withoutTUN(before) {
-		t.Errorf("left behind:\n%s\nbefore:\n%s", after, before)
+	for end := time.Now().Add(tuntest.Patience); ; time.Sleep(50 * time.Millisecond) { // the kernel tidies up later
+		after := ns.IP("addr") + ns.IP("rule") + ns.IP("route", "show", "table", "all")
+		if withoutTUN(after) == withoutTUN(before) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left behind:\n%s\nbefore:\n%s", after, before)
+		}
 	}
 }
 
-// withoutTUN leaves out what belongs to the device, and how long addresses are valid.
+// withoutTUN leaves out what belongs to the device, how long addresses are valid, and what ip says of the namespaces of
+// other tests.
 func withoutTUN(s string) string {
 	var out []string
 	skip := false
 	for _, line := range strings.Split(s, "\n") {
+		line, _, _ = strings.Cut(line, " link-netns")
+		if strings.Contains(line, "netns reference is invalid") {
+			continue
+		}
 		if !strings.HasPrefix(line, " ") {
 			skip = strings.Contains(line, "tun0")
 		}
