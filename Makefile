@@ -21,12 +21,12 @@ demo: build ## TLS in a framed protocol over loopback, as a picture and beside p
 
 test: ## all tests but the race detector's: under five minutes on two cores
 	$(GO) vet $(PKGS)
-	$(GO) test -shuffle=on -timeout 5m $(PKGS)
-	cd $(NESTED) && $(GO) vet ./... && $(GO) test -shuffle=on -timeout 5m ./...
+	$(GO) test -shuffle=on -timeout 10m $(PKGS)
+	cd $(NESTED) && $(GO) vet ./... && $(GO) test -shuffle=on -timeout 10m ./...
 
 race: ## the same under the race detector
 	$(GO) test -race -shuffle=on -timeout 15m $(PKGS)
-	cd $(NESTED) && $(GO) test -race -shuffle=on -timeout 5m ./...
+	cd $(NESTED) && $(GO) test -race -shuffle=on -timeout 10m ./...
 
 soak: ## tests at their full size: floods, thousands of peers
 	ENCASE_SOAK=1 $(GO) test -timeout 60m $(PKGS)
