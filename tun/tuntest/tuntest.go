@@ -59,6 +59,7 @@ var made atomic.Int64
 func New(t testing.TB) *Namespace {
 	t.Helper()
 	NeedRoot(t)
+	Need(t, "ip")
 	n := &Namespace{t, fmt.Sprintf("encase-%d-%d", os.Getpid(), made.Add(1))}
 	Command(t, "ip", "netns", "add", n.Name)
 	t.Cleanup(func() { Command(t, "ip", "netns", "del", n.Name) })

@@ -7,16 +7,13 @@ import (
 	"testing"
 
 	_ "github.com/encase-tls/encase/codecs/all"
+	"github.com/encase-tls/encase/tun/tuntest"
 )
 
 // The demonstration of a tunnel moves data through both, and leaves nothing behind.
 func TestTunnel(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root, for namespaces")
-	}
+	tuntest.NeedRoot(t)
+	tuntest.Need(t, "ip")
 	before, _ := os.ReadDir("/sys/class/net")
 	c := Command()
 	var out bytes.Buffer
