@@ -34,7 +34,7 @@ type Conn struct {
 	narrowed   atomic.Bool  // it has become less, which nobody has been told
 	overhead   atomic.Int32 // of a record; 0 until the handshake is done
 
-	shake  atomic.Pointer[shake] // nil after the handshake
+	shake  atomic.Pointer[shake] // nil when the handshake is over and the owner has been told
 	open   atomic.Bool           // it is done, and well
 	closed atomic.Bool
 
@@ -94,7 +94,7 @@ func (c *Conn) assemble() (err error) {
 	if n, ok := c.eng.(bio.Notifier); ok {
 		c.ready = n.Ready()
 	}
-	c.shake.Store(&shake{done: make(chan struct{}), kick: make(chan struct{}, 1)})
+	c.shake.Store(&shake{done: make(chan struct{}), told: make(chan struct{}), kick: make(chan struct{}, 1)})
 	return nil
 }
 

@@ -147,7 +147,7 @@ func (c *Conn) openRecords(s *scratch, records []byte, from endpoint) {
 
 // opened deals with what the engine has made of datagrams.
 func (c *Conn) opened(s *scratch, st bio.Status, err error, from endpoint) {
-	if !c.open.Load() && c.eng.State().Phase == bio.PhaseOpen {
+	if c.shake.Load() != nil && c.eng.State().Phase == bio.PhaseOpen {
 		c.shaken(nil) // before anybody hears of a message
 	}
 	if st.Events.Has(bio.EventNewest) {

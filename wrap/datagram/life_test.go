@@ -350,12 +350,19 @@ func (m *modest) Tick(now time.Time) (bio.Status, error) {
 	return st, err
 }
 
+func (m *modest) notify() {
+	select {
+	case m.ready <- struct{}{}:
+	default: // there is a token already
+	}
+}
+
 // forward passes on what Ready of the real engine says.
 func (m *modest) forward(quit <-chan struct{}) {
 	for {
 		select {
 		case <-m.Engine.(bio.Notifier).Ready():
-			m.ready <- struct{}{}
+			m.notify()
 		case <-quit:
 			return
 		}
@@ -393,8 +400,44 @@ func TestModestEngine(t *testing.T) {
 		t.Errorf("%d empty messages", n)
 	}
 	engines[0].worn.Store(true)
-	engines[0].ready <- struct{}{}
+	engines[0].notify()
 	if _, err := c.Write([]byte("x")); err != nil || told.Load() != 1 {
 		t.Errorf("%v; told %d times", err, told.Load())
 	}
+}
+
+// A slowOwner takes its time when the handshake is done.
+type slowOwner struct {
+	nobody
+	told atomic.Bool
+}
+
+func (o *slowOwner) shaken(*Conn, error) {
+	time.Sleep(time.Second)
+	o.told.Store(true)
+}
+
+// TestToldBeforeMessages: who is told that a Conn has opened hears of it before the first message comes, and before it
+// has closed.
+func TestToldBeforeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := pskConfigs(t, "length:16be")
+		own, early, came := &slowOwner{}, atomic.Bool{}, make(chan struct{})
+		server.Handler = func(*Conn, []byte) {
+			early.Store(!own.told.Load())
+			close(came)
+		}
+		c, s := inMemory(t, client, server)
+		s.owner = own
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte("first")); err != nil {
+			t.Fatal(err)
+		}
+		<-came
+		if early.Load() {
+			t.Error("the message comes before its owner has been told of the Conn")
+		}
+	})
 }

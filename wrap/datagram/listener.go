@@ -44,8 +44,8 @@ type ListenOptions struct {
 	// answered, and whose handshake ends is closed.
 	Backlog int
 
-	// Opened, if Config.Handler is set, is told of each Conn when its handshake is done; it must not wait. Messages
-	// that came early may reach the Handler while it runs.
+	// Opened, if Config.Handler is set, is told of each Conn when its handshake is done; it must not wait. No message
+	// reaches the Handler before it has returned.
 	Opened func(c *Conn)
 	// Failed is told of each Conn whose handshake came to nothing, and why; it must not wait. Whoever can send from an
 	// address can make that happen, as often as Limits allow.

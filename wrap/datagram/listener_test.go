@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,7 +60,7 @@ func ask(c net.Conn, message string) error {
 		for {
 			n, err := c.Read(buf)
 			switch {
-			case errors.Is(err, os.ErrDeadlineExceeded):
+			case err != nil && isTimeout(err):
 			case err != nil || string(buf[:n]) == message:
 				return err
 			default:

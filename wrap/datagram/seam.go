@@ -50,7 +50,8 @@ type owner interface {
 	// lock held and must not use c.
 	says(c *Conn, records []byte)
 	// shaken tells that the handshake is done, or why it has failed: then Close is left to call. It is called once,
-	// unless Close comes first. When it is done, c.localCID is what the peer's records carry.
+	// unless Close comes first, and no message is delivered before it returns. When it is done, c.localCID is what the
+	// peer's records carry.
 	shaken(c *Conn, err error)
 	// moved tells that the peer has sent its newest record from another address: c sends there from now on.
 	moved(c *Conn, from, to endpoint)

@@ -18,6 +18,7 @@ type shake struct {
 	begun   atomic.Bool
 	over    atomic.Bool
 	done    chan struct{} // closed when it is done or has failed
+	told    chan struct{} // closed when the owner has been told
 	err     error         // it has failed, after done
 	kick    chan struct{} // a token: something may have changed
 	refused atomic.Pointer[error]
@@ -165,10 +166,15 @@ func (c *Conn) observe() error {
 	return err
 }
 
-// shaken ends the handshake. Whoever notices first that it has ended calls it first.
+// shaken ends the handshake. Whoever notices first that it has ended calls it first; others wait until the owner has
+// been told.
 func (c *Conn) shaken(err error) (first bool) {
 	s := c.shake.Load()
-	if s == nil || !s.over.CompareAndSwap(false, true) {
+	if s == nil {
+		return false
+	}
+	if !s.over.CompareAndSwap(false, true) {
+		<-s.told
 		return false
 	}
 	if err == nil {
@@ -180,13 +186,14 @@ func (c *Conn) shaken(err error) (first bool) {
 		c.eng.Abort(err)
 	}
 	s.err = err
-	c.shake.Store(nil)
 	close(s.done)
 	s.poke() // its goroutine may not have noticed
 	c.poke()
 	if !c.closed.Load() {
 		c.owner.shaken(c, err)
 	}
+	c.shake.Store(nil)
+	close(s.told)
 	return true
 }
 

@@ -58,7 +58,7 @@ var strangers = []stranger{
 	}},
 }
 
-const gnutlsPSK = "--priority=NONE:+VERS-DTLS1.2:+COMP-NULL:+MAC-ALL:+PSK:+AES-128-GCM"
+const gnutlsPSK = "--priority=NONE:+VERS-DTLS1.2:+COMP-NULL:+GROUP-ALL:+SIGN-ALL:+MAC-ALL:+PSK:+AES-128-GCM"
 
 var soakKey = []byte("sixteen bytes...")
 
