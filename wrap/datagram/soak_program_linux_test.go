@@ -30,26 +30,28 @@ type stranger struct {
 	name   string
 	client bool // it is one
 	echo   bool // it says back what it hears, and cannot be told to say anything else
+	size   int  // of messages, in bytes: with what DTLS adds they fit the MTU
 	start  func(auth, address, port string) []string
 }
 
 var strangers = []stranger{
-	{"openssl s_client", true, false, func(auth, address, _ string) []string {
+	{"openssl s_client", true, false, 512, func(auth, address, _ string) []string {
 		args := []string{"openssl", "s_client", "-quiet", "-nbio", "-dtls1_2", "-connect", address, "-mtu", "600"}
 		return append(args, map[string][]string{"certificates": methods[0].client, "psk": methods[2].client}[auth]...)
 	}},
-	{"openssl s_server", false, false, func(auth, address, _ string) []string {
+	{"openssl s_server", false, false, 512, func(auth, address, _ string) []string {
 		args := []string{"openssl", "s_server", "-quiet", "-nbio", "-dtls1_2", "-accept", address, "-mtu", "600"}
 		return append(args, map[string][]string{"certificates": methods[0].server, "psk": methods[2].server}[auth]...)
 	}},
-	{"gnutls-cli", true, false, func(auth, _, port string) []string {
+	{"gnutls-cli", true, false, 512, func(auth, _, port string) []string {
 		args := []string{"gnutls-cli", "--udp", "--mtu=600", "--logfile=log", "--port=" + port}
 		return append(append(args, map[string][]string{
 			"certificates": {"--x509cafile=ca.crt", "--verify-hostname=server.test"},
 			"psk":          {gnutlsPSK, "--pskusername=client", "--pskkey=" + hex.EncodeToString(soakKey)},
 		}[auth]...), "127.0.0.1")
 	}},
-	{"gnutls-serv", false, true, func(auth, _, port string) []string {
+	// It echoes no more than 255 bytes at once.
+	{"gnutls-serv", false, true, 250, func(auth, _, port string) []string {
 		args := []string{"gnutls-serv", "--udp", "--echo", "--mtu=600", "--port=" + port}
 		return append(args, map[string][]string{
 			"certificates": {"--x509certfile=server.crt", "--x509keyfile=server.key", "--disable-client-cert"},
@@ -75,7 +77,7 @@ func TestSoakPrograms(t *testing.T) {
 					if err := os.WriteFile("psk.txt", []byte(psk), 0o600); err != nil {
 						t.Fatal(err)
 					}
-					newMeeting(t, who, auth, loss).run(total / soakSize)
+					newMeeting(t, who, auth, loss).run(total / who.size)
 				})
 			}
 		}
@@ -175,7 +177,7 @@ func (m *meeting) meetClient(cfg *Config) error {
 // it several times, with more patience each time, while what else it hears gets lost.
 func (m *meeting) awaitProbe() error {
 	defer m.conn.SetReadDeadline(time.Time{})
-	buf := make([]byte, 2*soakSize)
+	buf := make([]byte, soakMTU)
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		if _, err := m.stdin.WriteString(soakProbe); err != nil {
 			return err
@@ -264,14 +266,11 @@ func (m *meeting) launch(at netip.AddrPort) error {
 	return nil
 }
 
-// soakSize is the length of each message, in bytes: with what DTLS adds it fits the MTU.
-const soakSize = 512
-
 // soakMessage returns message i: a line of text, as the programs like it.
-func soakMessage(i int) []byte {
-	p := fmt.Appendf(make([]byte, 0, soakSize), "%08d ", i)
+func soakMessage(i, size int) []byte {
+	p := fmt.Appendf(make([]byte, 0, size), "%08d ", i)
 	rng := rand.New(rand.NewPCG(uint64(i), 1))
-	for len(p) < soakSize-1 {
+	for len(p) < size-1 {
 		p = append(p, 'a'+byte(rng.Uint32()%26))
 	}
 	return append(p, '\n')
@@ -295,8 +294,8 @@ func (y *tally) take(p []byte) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	i, err := strconv.Atoi(string(p[:min(8, len(p))]))
-	if err != nil || i >= len(y.seen) || y.seen[i] || !bytes.Equal(p, soakMessage(i)) {
-		y.err = fmt.Errorf("%q arrives twice, or changed", p)
+	if err != nil || i >= len(y.seen) || y.seen[i] || !bytes.Equal(p, soakMessage(i, len(p))) {
+		y.err = fmt.Errorf("%.20q of %d bytes arrives twice, or changed", p, len(p))
 		return
 	}
 	y.seen[i] = true
@@ -318,6 +317,7 @@ func (m *meeting) run(count int) {
 	reading.Go(func() { m.hear(byUs) })
 	if m.who.echo {
 		on.total = int64(count) // each of which goes both ways
+		reading.Go(func() { io.Copy(io.Discard, m.out) })
 	} else {
 		reading.Go(func() { m.listen(byProgram) })
 		writing.Go(func() { m.say(m.stdin, count, on) })
@@ -369,7 +369,7 @@ func (e *exchange) giveUp() {
 func (m *meeting) say(w io.Writer, count int, on *exchange) {
 	for i := range count {
 		on.settle(atOnce - 1)
-		if _, err := w.Write(soakMessage(i)); err != nil {
+		if _, err := w.Write(soakMessage(i, m.who.size)); err != nil {
 			m.t.Errorf("message %d: %v", i, err)
 			return
 		}
@@ -379,7 +379,7 @@ func (m *meeting) say(w io.Writer, count int, on *exchange) {
 
 // hear takes in what comes to us.
 func (m *meeting) hear(y *tally) {
-	buf := make([]byte, 2*soakSize)
+	buf := make([]byte, soakMTU)
 	for {
 		n, err := m.conn.Read(buf)
 		if err != nil {
@@ -391,7 +391,7 @@ func (m *meeting) hear(y *tally) {
 
 // listen takes in what the program writes to its standard output.
 func (m *meeting) listen(y *tally) {
-	buf := make([]byte, soakSize)
+	buf := make([]byte, m.who.size)
 	for {
 		if _, err := io.ReadFull(m.out, buf); err != nil {
 			return
