@@ -33,7 +33,7 @@ type lab struct {
 	wrong   string
 }
 
-func newLab(t testing.TB) *lab {
+func newLab(t testing.TB, allowed ...netip.Addr) *lab {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -50,7 +50,7 @@ func newLab(t testing.TB) *lab {
 		}
 		t.Cleanup(func() { devices[i].Close() })
 	}
-	l := &lab{far: devices[1]}
+	l := &lab{far: devices[1], allowed: allowed}
 	l.s, err = newServer(ServerConfig{
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.66.0.1/24"), netip.MustParsePrefix("fd66::1/64")},
 		Pools:     []netip.Prefix{netip.MustParsePrefix("10.66.0.0/24"), netip.MustParsePrefix("fd66::/64")},
@@ -177,8 +177,7 @@ func FuzzServerConnection(f *testing.F) {
 		message([]byte{byte(wire.TypeHello), '{'}),
 		message(wire.AppendDatagram(nil, wire.TypePart, []byte{0, 1, 0, 1, 0x45})),
 		message(wire.AppendDatagram(nil, wire.TypeProbe, make([]byte, 30)))))
-	l := newLab(f)
-	l.allowed = []netip.Addr{netip.AddrFrom4(own), netip.MustParseAddr("fd66::2")}
+	l := newLab(f, netip.AddrFrom4(own), netip.MustParseAddr("fd66::2"))
 	f.Fuzz(func(t *testing.T, datagrams bool, data []byte) {
 		if datagrams {
 			l.datagrams(t, data)
@@ -189,7 +188,12 @@ func FuzzServerConnection(f *testing.F) {
 		for _, c := range l.s.clients() {
 			l.s.remove(c)
 		}
-		if n := len(l.s.byToken) + len(l.s.table.hosts); n != 0 || l.s.settings.budget.Used() != 0 {
+		l.s.mu.Lock()
+		l.s.table.mu.RLock()
+		n := len(l.s.byToken) + len(l.s.table.hosts)
+		l.s.table.mu.RUnlock()
+		l.s.mu.Unlock()
+		if n != 0 || l.s.settings.budget.Used() != 0 {
 			t.Fatalf("%d things are left behind, %d bytes wait", n, l.s.settings.budget.Used())
 		}
 	})
