@@ -145,7 +145,7 @@ func TestManyIdleClients(t *testing.T) {
 				t.Fatalf("%d sessions, %d refused", len(s.Sessions), s.Refused)
 			}
 			each, more := 0, 0
-			until(t, fmt.Sprintf("a client takes more than %d bytes", most), func() bool {
+			tuntest.Eventually(t, fmt.Sprintf("a client takes more than %d bytes", most), func() bool {
 				time.Sleep(time.Second) // what is not in use is given back when nothing has come for some time
 				var after int
 				after, more = footprint()

@@ -26,7 +26,7 @@ func TestTooManyConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "there are too many connections", func() bool {
+	tuntest.Eventually(t, "there are too many connections", func() bool {
 		return len(r.server.Status().Sessions[0].Connections) <= maxConnections
 	})
 }
@@ -60,7 +60,7 @@ func TestSameCertificate(t *testing.T) {
 			t.Fatalf("the same client again: %v", err)
 		}
 		// It has been killed and says nothing any more: when that is found out, another is let in.
-		until(t, "nobody is let in for one that is silent", func() bool {
+		tuntest.Eventually(t, "nobody is let in for one that is silent", func() bool {
 			_, err := join(r, "")
 			return err == nil
 		})
@@ -111,7 +111,7 @@ func TestHandshakeFlood(t *testing.T) {
 					return err // the server may have closed it already
 				})
 			}
-			until(t, "the flood is not counted", func() bool { return c.seen(r.server.Status().Strangers) })
+			tuntest.Eventually(t, "the flood is not counted", func() bool { return c.seen(r.server.Status().Strangers) })
 			r.client("honest.test", nil, Stream).address()
 		})
 	}

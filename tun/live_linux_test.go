@@ -50,5 +50,5 @@ func TestAuthorizeEachConnection(t *testing.T) {
 	c := r.client("alice.test", nil, Stream)
 	c.address()
 	refuse.Store(true)
-	tuntest.Await(t, "the new connection is refused", func() bool { return r.server.Status().Refused > 0 })
+	tuntest.Eventually(t, "the new connection is refused", func() bool { return r.server.Status().Refused > 0 })
 }

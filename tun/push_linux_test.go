@@ -11,16 +11,6 @@ import (
 	"github.com/encase-tls/encase/tun/wire"
 )
 
-// until waits until something is so.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(tuntest.Patience); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(what)
-		}
-	}
-}
-
 func prefixes(list ...string) (out []netip.Prefix) {
 	for _, s := range list {
 		out = append(out, netip.MustParsePrefix(s))
@@ -67,7 +57,7 @@ func TestPushWhileConnected(t *testing.T) {
 			if link := c.ns.IP("link", "show", c.client.dev.device.Name()); !strings.Contains(link, "mtu 1300") {
 				t.Error(link)
 			}
-			until(t, "the server does not learn that it is done", func() bool {
+			tuntest.Eventually(t, "the server does not learn that it is done", func() bool {
 				r.server.mu.Lock()
 				defer r.server.mu.Unlock()
 				told := r.server.byKey["alice.test"].told
@@ -106,7 +96,7 @@ func TestRegrant(t *testing.T) {
 	if n := r.server.Review(); n != 0 {
 		t.Errorf("%d sent away", n)
 	}
-	until(t, "the client has no route", func() bool { return strings.Contains(c.ns.IP("route", "show"), "10.92.0.0/24") })
+	tuntest.Eventually(t, "the client has no route", func() bool { return strings.Contains(c.ns.IP("route", "show"), "10.92.0.0/24") })
 	for a, there := range map[string]bool{"10.90.0.1": false, "10.91.0.1": true, "10.66.0.2": true} {
 		a := netip.MustParseAddr(a)
 		if s := r.server.table.lookup(a); (s != nil) != there || r.server.byKey["alice.test"].mayUse(a) != there {

@@ -275,26 +275,25 @@ func (c *traveller) endpoint(carrier Carrier, cert tls.Certificate) Endpoint {
 // address waits until the client has an address and returns that of IPv4.
 func (c *traveller) address() string {
 	c.r.t.Helper()
-	for end := time.Now().Add(tuntest.Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if j := c.client.current.Load(); j != nil && j.active.Load() != nil {
-			return j.config.Addresses[0].Addr().String()
-		}
-	}
-	c.r.t.Fatalf("%s is not connected", c.name)
-	return ""
+	var j *joined
+	tuntest.Eventually(c.r.t, c.name+" is connected", func() bool {
+		j = c.client.current.Load()
+		return j != nil && j.active.Load() != nil
+	})
+	return j.config.Addresses[0].Addr().String()
 }
 
 // uses waits until packets go over a carrier.
 func (c *traveller) uses(carrier Carrier) {
 	c.r.t.Helper()
-	for end := time.Now().Add(tuntest.Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if j := c.client.current.Load(); j != nil {
-			if a := j.active.Load(); a != nil && a.carrier == carrier {
-				return
-			}
+	tuntest.Eventually(c.r.t, fmt.Sprintf("%s uses %s", c.name, carrier), func() bool {
+		j := c.client.current.Load()
+		if j == nil {
+			return false
 		}
-	}
-	c.r.t.Fatalf("%s does not use %s", c.name, carrier)
+		a := j.active.Load()
+		return a != nil && a.carrier == carrier
+	})
 }
 
 // transfer sends n bytes from one namespace to an address in another and checks them.

@@ -105,7 +105,7 @@ func TestServerRestart(t *testing.T) {
 		c    *traveller
 		want string
 	}{{b, addressB}, {a, addressA}} {
-		tuntest.Await(t, x.c.name+" is back", func() bool {
+		tuntest.Eventually(t, x.c.name+" is back", func() bool {
 			return x.c.ns.Command("ping", "-q", "-c", "1", "-W", "1", "10.66.0.1").Run() == nil
 		})
 		if got := x.c.address(); got != x.want {
@@ -131,7 +131,7 @@ func TestAuthorize(t *testing.T) {
 	if got := a.address(); got != "10.66.0.77" {
 		t.Errorf("the fixed address is %s", got)
 	}
-	tuntest.Await(t, "mallory is told", func() bool {
+	tuntest.Eventually(t, "mallory is told", func() bool {
 		return strings.Contains(m.log.String(), "the peer refuses this end")
 	})
 	if s := r.server.Status(); len(s.Sessions) != 1 || s.Sessions[0].Peer != "alice.test" || s.Refused == 0 ||
@@ -142,7 +142,7 @@ func TestAuthorize(t *testing.T) {
 	if n := r.server.Review(); n != 1 || len(r.server.Status().Sessions) != 0 {
 		t.Errorf("%d sent away", n)
 	}
-	tuntest.Await(t, "alice is told", func() bool { return strings.Contains(a.log.String(), "has been revoked") })
+	tuntest.Eventually(t, "alice is told", func() bool { return strings.Contains(a.log.String(), "has been revoked") })
 }
 
 // A connection whose keys are old enough is replaced without a packet being lost on the way. That none is dropped because
@@ -155,7 +155,7 @@ func TestRekey(t *testing.T) {
 			c.address()
 			first := c.client.Status().Sessions[0]
 			last := first
-			tuntest.Await(t, "a new connection replaces one that replaced the first", func() bool {
+			tuntest.Eventually(t, "a new connection replaces one that replaced the first", func() bool {
 				if out := c.ns.Run("ping", "-q", "-i", "0.01", "-c", "150", "10.66.0.1"); !strings.Contains(out, "150 received") {
 					t.Fatal(out)
 				}

@@ -95,11 +95,7 @@ func (r *rig) conn(c *Conn, err error) *Conn {
 // until waits for something.
 func (r *rig) until(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(tuntest.Patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			r.t.Fatalf("not within %v: %s", tuntest.Patience, what)
-		}
-	}
+	tuntest.Eventually(r.t, what, ok)
 }
 
 // count counts packets of a protocol that a router forwards.

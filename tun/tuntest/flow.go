@@ -107,16 +107,6 @@ func (f *Flow) Moves(n int64) {
 	Eventually(f.t, "the transfer goes on", func() bool { return f.moved.Load() >= from+n })
 }
 
-// Eventually waits until something is so.
-func Eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(Patience); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not after %v: %s", Patience, what)
-		}
-	}
-}
-
 // A while is a reader that ends when it is told to.
 type while struct {
 	io.Reader

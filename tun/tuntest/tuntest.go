@@ -91,13 +91,16 @@ func (n *Namespace) Run(name string, args ...string) string {
 	return string(out)
 }
 
-// Await waits until something is so, and ends the test if it never is.
-func Await(t testing.TB, what string, so func() bool) {
+// Eventually waits until something is so, and ends the test if it is not within Patience. A machine that was halted for a
+// while has that only behind it when the test has looked a few hundred times.
+func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !so(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
+	end := time.Now().Add(Patience)
+	for looks := 1; !ok(); looks++ {
+		if looks > 500 && time.Now().After(end) {
+			t.Fatalf("not after %v: %s", Patience, what)
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -105,7 +108,7 @@ func Await(t testing.TB, what string, so func() bool) {
 // once, but makes the route that leads packets to it somewhat later.
 func (n *Namespace) AwaitAddress(address string) {
 	n.t.Helper()
-	Await(n.t, "packets to "+address+" are taken in", func() bool {
+	Eventually(n.t, "packets to "+address+" are taken in", func() bool {
 		out, err := n.Command("ip", "route", "get", address).CombinedOutput()
 		return err == nil && strings.HasPrefix(string(out), "local ")
 	})
@@ -121,7 +124,7 @@ func Connect(a, b *Namespace, nameA, addrA, nameB, addrB string) {
 	a.IP("link", "set", nameA, "up")
 	b.IP("link", "set", nameB, "up")
 	for name, n := range map[string]*Namespace{nameA: a, nameB: b} {
-		Await(a.t, name+" is up", func() bool { return strings.Contains(n.IP("link", "show", name), "state UP") })
+		Eventually(a.t, name+" is up", func() bool { return strings.Contains(n.IP("link", "show", name), "state UP") })
 	}
 }
 
