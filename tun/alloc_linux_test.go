@@ -45,10 +45,9 @@ func TestPacketsCostNoMemory(t *testing.T) {
 				n    uint64
 				move func() error
 			}{
-				{"questions and answers", 10_000, func() error { return ask(x) }},
-				{"small datagrams", 20_000, func() error { return send(x, 100) }},
+				{"questions and answers", 5_000, func() error { return ask(x) }},
 				{"large datagrams", 100_000, func() error { return send(x, 1300) }},
-				{"TCP", 5_000, func() error { _, err := bulk.Near.Write(block); return err }},
+				{"TCP", 2_000, func() error { _, err := bulk.Near.Write(block); return err }},
 			} {
 				t.Run(kind.name, func(t *testing.T) { r.perPacket(t, kind.n, c, kind.move) })
 			}
