@@ -114,7 +114,7 @@ func newMeeting(t *testing.T, who stranger, auth string, loss float64) *meeting 
 			return m
 		}
 		m.end()
-		if loss < 0.3 || m.tries == 5 {
+		if loss < 0.3 || m.tries == 20 {
 			t.Fatalf("no handshake after %d tries: %v", m.tries, err)
 		}
 	}
