@@ -131,7 +131,8 @@ func (g *keyedGuard) open(p []byte) ([]byte, stamp, error) {
 	return crypt.open(p)
 }
 
-// unwrap makes the wrapped key at the end of p the one that is offered. A client shows the same one again and again.
+// unwrap makes the wrapped key at the end of p the one that is offered. A client shows the same one again and again: it is
+// verified each time, and made ready for use once.
 func (g *keyedGuard) unwrap(p []byte) error {
 	if len(p) < minWrapped {
 		return errWKC
@@ -143,13 +144,13 @@ func (g *keyedGuard) unwrap(p []byte) error {
 	}
 	p = p[len(p)-n : len(p)-2]
 	tag := [tagLen]byte(p)
-	if g.offered.crypt != nil && g.offered.tag == tag {
-		return nil
-	}
 	text := g.scratch[:copy(g.scratch[:], p[tagLen:])]
 	defer clear(text)
 	if !g.key.open(tag[:], length, text) {
 		return errWKC
+	}
+	if g.offered.crypt != nil && g.offered.tag == tag {
+		return nil
 	}
 	key := staticKey((*[staticLen]byte)(text))
 	g.offered = keyedCrypt{tag, newCryptGuard(key, frame.Server)}
