@@ -75,7 +75,7 @@ func (r *lateSocket) ReadLate(room func() []byte, idle func()) (int, error) {
 func (r *lateSocket) once(fd uintptr) bool {
 	p := r.room()
 	for {
-		switch r.n, r.err = syscall.Read(int(fd), p); r.err {
+		switch r.n, r.err = receive(fd, p); r.err {
 		case syscall.EINTR:
 		case syscall.EAGAIN:
 			r.idle()

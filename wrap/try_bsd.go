@@ -21,3 +21,6 @@ func (*vector) write(fd uintptr, frames []*frame.Buf) (total int) {
 	}
 	return total
 }
+
+// receive reads from a socket what has come.
+func receive(fd uintptr, p []byte) (int, error) { return syscall.Read(int(fd), p) }

@@ -34,15 +34,11 @@ func (w *tries) write(frames []*frame.Buf) int {
 	w.frames, w.n = frames, 0
 	w.raw.Write(w.call)
 	w.frames = nil
-	return max(w.n, 0)
+	return w.n
 }
 
 // once returns true, whatever happens: false would mean "wait until there is room".
 func (w *tries) once(fd uintptr) bool {
-	if len(w.frames) == 1 {
-		w.n, _ = syscall.Write(int(fd), w.frames[0].Bytes())
-	} else {
-		w.n = w.vector.write(fd, w.frames)
-	}
+	w.n = w.vector.write(fd, w.frames)
 	return true
 }

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -40,6 +41,10 @@ func newQueue(d *Device, file *os.File) (*Queue, error) {
 		file.Close()
 		return nil, fmt.Errorf("device: %s: %w", d.name, err)
 	}
+	if err := neverWaits(raw); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("device: %s: %w", d.name, err)
+	}
 	q := &Queue{d: d, file: file, raw: raw}
 	q.in.do = func(fd uintptr) bool { return q.in.run(unix.SYS_READ, fd) }
 	q.out.do = func(fd uintptr) bool {
@@ -51,14 +56,28 @@ func newQueue(d *Device, file *os.File) (*Queue, error) {
 	return q, nil
 }
 
-// run makes the call and reports whether it is done with.
+var errBlocking = errors.New("its descriptor is in blocking mode; set O_NONBLOCK before os.NewFile is given it")
+
+func neverWaits(raw syscall.RawConn) (err error) {
+	failed := raw.Control(func(fd uintptr) {
+		var flags int
+		if flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
+			err = errBlocking
+		}
+	})
+	return cmp.Or(failed, err)
+}
+
+// run makes the call and reports whether it is done with. The call never waits, so Go's scheduler need not hear of it:
+// hearing of one wakes a thread of its own in a process that was idle, which costs a packet that comes alone much of its
+// time.
 func (t *transfer) run(call, fd uintptr) bool {
 	at, length := unsafe.Pointer(unsafe.SliceData(t.buf)), len(t.buf)
 	if len(t.iov) > 0 {
 		at, length = unsafe.Pointer(unsafe.SliceData(t.iov)), len(t.iov)
 	}
 	for {
-		n, _, errno := syscall.Syscall(call, fd, uintptr(at), uintptr(length))
+		n, _, errno := syscall.RawSyscall(call, fd, uintptr(at), uintptr(length))
 		if errno == syscall.EINTR {
 			continue
 		}

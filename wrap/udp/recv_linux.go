@@ -225,6 +225,7 @@ func (r *receiver) salvage(p *Packet) bool {
 }
 
 func recvmmsg(fd uintptr, hs []header) (int, syscall.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)),
+		unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
