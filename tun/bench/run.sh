@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 GO=${GO:-go} each=${SECONDS_EACH:-5} rounds=${ROUNDS:-1}
-all='veth encase-stream encase-udp wireguard-go nebula ocserv-dtls ocserv-tls openvpn-udp openvpn-tcp fastd'
+all='veth encase-stream encase-udp wireguard-go nebula ocserv-dtls ocserv-tls openvpn-udp openvpn-tcp fastd quicktun tinc'
 peers=${*:-$all}
 # wireguard-go is built from its module: what distributions carry is often years older, without its offloads.
 wireguard=v0.0.0-20260522210424-ecfc5a8d5446
@@ -156,6 +156,35 @@ start_fastd() {
   sed -i 's/method "null@l2tp"; //' "$tmp"/fastd?.conf
   daemon "$a" server fastd -c "$tmp/fastda.conf"; daemon "$b" client fastd -c "$tmp/fastdb.conf"; sleep 1.5
   address "$a" fastda 1 1400; address "$b" fastdb 2 1400
+}
+
+start_quicktun() {
+  command -v quicktun keypair >/dev/null || return 1
+  for side in a b; do keypair </dev/null >"$tmp/$side.quicktun" 2>&1; done
+  quicktun_end "$a" a 1 b 2 server; quicktun_end "$b" b 2 a 1 client; sleep 1
+  address "$a" qta 1 1400; address "$b" qtb 2 1400
+}
+quicktun_end() { # namespace side last-byte other-side other-byte log
+  daemon "$1" "$6" env IFACE="qt$2" IF_QT_TUN_MODE=1 IF_QT_PROTOCOL=nacltai \
+    IF_QT_LOCAL_ADDRESS=10.1.0."$3" IF_QT_REMOTE_ADDRESS=10.1.0."$5" IF_QT_LOCAL_PORT=2998 IF_QT_REMOTE_PORT=2998 \
+    IF_QT_PRIVATE_KEY="$(sed -n 's/^SECRET: //p' "$tmp/$2.quicktun")" \
+    IF_QT_PUBLIC_KEY="$(sed -n 's/^PUBLIC: //p' "$tmp/$4.quicktun")" quicktun
+}
+start_tinc() {
+  command -v tincd >/dev/null || return 1
+  rm -rf "$tmp"/tinc?
+  for side in a b; do
+    mkdir -p "$tmp/tinc$side/hosts"
+    printf '#!/bin/sh\nexit 0\n' >"$tmp/tinc$side/tinc-up"; chmod +x "$tmp/tinc$side/tinc-up"
+    printf 'Name = %s\nInterface = tinc%s\nMode = router\n' $side $side >"$tmp/tinc$side/tinc.conf"
+    printf 'Cipher = aes-128-cbc\nDigest = sha1\nSubnet = 10.9.0.%s/32\n' $([ $side = a ] && echo 1 || echo 2) >"$tmp/tinc$side/hosts/$side"
+    printf '\n\n' | tincd -c "$tmp/tinc$side" -K2048 >/dev/null 2>&1 || return 1
+  done
+  echo 'ConnectTo = a' >>"$tmp/tincb/tinc.conf"; echo 'Address = 10.1.0.1' >>"$tmp/tinca/hosts/a"
+  cp "$tmp/tinca/hosts/a" "$tmp/tincb/hosts/"; cp "$tmp/tincb/hosts/b" "$tmp/tinca/hosts/"
+  daemon "$a" server tincd -D -c "$tmp/tinca" --pidfile="$tmp/tinca.pid"; sleep 0.5
+  daemon "$b" client tincd -D -c "$tmp/tincb" --pidfile="$tmp/tincb.pid"; sleep 1.5
+  address "$a" tinca 1 1400; address "$b" tincb 2 1400
 }
 
 ticks() { # CPU time of the daemons and their children, in ticks
