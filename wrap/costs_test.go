@@ -49,6 +49,29 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
+// TestAllocsOfWaiting: a Write that waits for room costs no allocation either.
+func TestAllocsOfWaiting(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	client, server := wrapConfigs(t, "length:16be")
+	client.WriteBuffer = 32 << 10
+	near, far := tcpPair(t)
+	hole := &slowHole{blackHole{Conn: far}, make(chan struct{}), t.Context().Done()}
+	c, s := connect(t, hole, near, client, server)
+	shake(t, c, s)
+	exchange(t, c, s)
+	hole.open.Store(true)
+	go hole.pace(20 * time.Microsecond)
+	p := make([]byte, 8*client.WriteBuffer) // it waits several times
+	for range 20 {
+		c.Write(p)
+	}
+	if n := testing.AllocsPerRun(50, func() { c.Write(p) }); n > 0 {
+		t.Errorf("a Write that waits allocates %v times, want 0", n)
+	}
+}
+
 // A blackHole is a stream that can be made to swallow what is written.
 type blackHole struct {
 	net.Conn
@@ -60,6 +83,34 @@ func (b *blackHole) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return b.Conn.Write(p)
+}
+
+// A slowHole takes its time for each write, until the test is over.
+type slowHole struct {
+	blackHole
+	beat chan struct{}
+	over <-chan struct{}
+}
+
+func (h *slowHole) pace(interval time.Duration) {
+	for {
+		time.Sleep(interval)
+		select {
+		case h.beat <- struct{}{}:
+		case <-h.over:
+			return
+		}
+	}
+}
+
+func (h *slowHole) Write(p []byte) (int, error) {
+	if h.open.Load() {
+		select {
+		case <-h.beat:
+		case <-h.over:
+		}
+	}
+	return h.blackHole.Write(p)
 }
 
 // TestIdle measures what a server's connection costs while nothing happens, beside that of crypto/tls: memory, and no

@@ -176,9 +176,12 @@ func (s *sender) fail(err error) {
 // wake wakes a Write that waits, if there is room for it or no hope, and a Close, if all is sent or nothing more can
 // be.
 func (s *sender) wake() {
-	if s.vacant != nil && (s.err != nil || s.heldLocked() <= s.c.cfg.writeBuffer()/2) {
-		close(s.vacant)
-		s.vacant = nil
+	if s.wanted && (s.err != nil || s.heldLocked() <= s.c.cfg.writeBuffer()/2) {
+		s.wanted = false
+		select {
+		case s.vacant <- struct{}{}:
+		default: // it is full: a Write before did not wait for so long
+		}
 	}
 	if s.quiet != nil && s.isQuiet() {
 		close(s.quiet)
@@ -203,7 +206,8 @@ func (s *sender) die(err error) {
 	s.fail(err)
 }
 
-// room returns nil if there is room for more, and otherwise a channel that is closed when there may be.
+// room returns nil if there is room for more, and otherwise a channel that gets something when there may be. One
+// goroutine at a time waits for it: Write, which holds its lock. To wait allocates nothing.
 func (s *sender) room() (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,8 +218,9 @@ func (s *sender) room() (<-chan struct{}, error) {
 		return nil, s.err
 	}
 	if s.vacant == nil {
-		s.vacant = make(chan struct{})
+		s.vacant = make(chan struct{}, 1)
 	}
+	s.wanted = true
 	return s.vacant, nil
 }
 

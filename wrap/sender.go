@@ -82,7 +82,8 @@ type sender struct {
 	hearing bool          // somebody receives because the machine must hear
 	useless bool          // TLS has failed: nothing will be sent or received but what the machine still has to
 	left    time.Time     // when the last frame has left
-	vacant  chan struct{} // closed when there is room again; nil if nobody waits
+	vacant  chan struct{} // gets something when there is room again; of size 1, made for the first Write that waits
+	wanted  bool          // a Write waits for that
 	quiet   chan struct{} // closed when all is sent; nil if nobody waits
 	started bool          // the machine is
 	ended   bool          // the codec's end is queued
