@@ -16,7 +16,10 @@ func (m *machine) recvControl(ev []frame.Event, b *frame.Buf) ([]frame.Event, er
 	if err != nil {
 		return ev, err
 	}
-	s, err := m.unwrap(&c, b)
+	s, err := m.unwrap(&c, b, begins)
+	if err == nil && begins {
+		err = m.checkAge()
+	}
 	if err != nil {
 		return ev, err
 	}
@@ -32,6 +35,8 @@ func (m *machine) recvControl(ev []frame.Event, b *frame.Buf) ([]frame.Event, er
 		ev = m.prove(ev)
 	}
 	switch {
+	case m.failed != nil:
+		return append(ev, frame.Event{Kind: frame.Done, Err: m.failed}), nil
 	case !m.open:
 		return ev, nil // what it has will come again
 	case c.op == softReset:
@@ -63,13 +68,13 @@ func (m *machine) belongs(c *packet) (begins bool, err error) {
 }
 
 // unwrap decrypts and authenticates a packet and parses the rest of it. b loses what may be behind the packet.
-func (m *machine) unwrap(c *packet, b *frame.Buf) (stamp, error) {
+func (m *machine) unwrap(c *packet, b *frame.Buf, begins bool) (stamp, error) {
 	p := b.Bytes()
 	guard := headerLen + m.guard.overhead()
 	if len(p) < guard {
 		return stamp{}, errShort
 	}
-	body, s, err := m.guard.open(p)
+	body, s, err := m.guard.open(p, begins)
 	if err != nil {
 		return s, err
 	}
@@ -122,10 +127,11 @@ func (m *machine) meet(ev []frame.Event, c *packet) []frame.Event {
 	return m.transmit(ev, &m.out.unacked[0])
 }
 
-// prove opens a server's session if its reset has been acknowledged, which only who got it can do. If not, the reset is
-// sent again: one packet for one.
+// prove opens a server's session if its reset has been acknowledged, which only who got it can do, unless its key is
+// refused. If it has not, the reset is sent again: one packet for one.
 func (m *machine) prove(ev []frame.Event) []frame.Event {
 	if m.open = m.out.count == 0; m.open {
+		m.checkKey()
 		return ev
 	}
 	m.counters.Repeated.Add(1)

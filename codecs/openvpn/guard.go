@@ -60,8 +60,9 @@ type guard interface {
 	overhead() int
 	// seal fills in its bytes in a packet, and may encrypt what is behind them.
 	seal(p []byte, s stamp)
-	// open returns what is behind its bytes, decrypted in place. p is long enough for the overhead.
-	open(p []byte) (body []byte, s stamp, err error)
+	// open returns what is behind its bytes, decrypted in place. p is long enough for the overhead. begins says that p
+	// wants to begin a session.
+	open(p []byte, begins bool) (body []byte, s stamp, err error)
 	// begin says that the packet which was opened last begins a session.
 	begin()
 }
@@ -92,7 +93,7 @@ func (unguarded) overhead() int      { return 0 }
 func (unguarded) seal([]byte, stamp) {}
 func (unguarded) begin()             {}
 
-func (unguarded) open(p []byte) ([]byte, stamp, error) { return p[headerLen:], stamp{}, nil }
+func (unguarded) open(p []byte, _ bool) ([]byte, stamp, error) { return p[headerLen:], stamp{}, nil }
 
 const stampLen = 8
 
@@ -124,7 +125,7 @@ func (g *authGuard) seal(p []byte, s stamp) {
 	copy(field, g.send.of(stamp, p[:headerLen], body))
 }
 
-func (g *authGuard) open(p []byte) ([]byte, stamp, error) {
+func (g *authGuard) open(p []byte, _ bool) ([]byte, stamp, error) {
 	field, stamp, body := g.fields(p)
 	if !hmac.Equal(field, g.recv.of(stamp, p[:headerLen], body)) {
 		return nil, getStamp(stamp), errMAC
@@ -177,7 +178,7 @@ func (g *cryptGuard) seal(p []byte, s stamp) {
 	g.send.seal(p[tagAt:bodyAt], p[:tagAt], p[bodyAt:])
 }
 
-func (g *cryptGuard) open(p []byte) ([]byte, stamp, error) {
+func (g *cryptGuard) open(p []byte, _ bool) ([]byte, stamp, error) {
 	s := getStamp(p[headerLen:])
 	if !g.recv.open(p[tagAt:bodyAt], p[:tagAt], p[bodyAt:]) {
 		return nil, s, errMAC

@@ -98,17 +98,17 @@ func TestGuards(t *testing.T) {
 		sealed := make([]byte, headerLen+pair[0].overhead(), 200)
 		sealed = append(sealed, "some control packet"...)
 		pair[0].seal(sealed, stamp{5, 6})
-		body, s, err := pair[1].open(bytes.Clone(sealed))
+		body, s, err := pair[1].open(bytes.Clone(sealed), true)
 		if err != nil || string(body) != "some control packet" || s != (stamp{5, 6}) {
 			t.Errorf("%s: %q, %v, %v", name, body, s, err)
 		}
-		if _, _, err := pair[0].open(bytes.Clone(sealed)); err != errMAC {
+		if _, _, err := pair[0].open(bytes.Clone(sealed), true); err != errMAC {
 			t.Errorf("%s: its own packet, sent back: %v", name, err)
 		}
 		for bit := range 8 * len(sealed) {
 			p := bytes.Clone(sealed)
 			p[bit/8] ^= 1 << (bit % 8)
-			if _, _, err := pair[1].open(p); err != errMAC {
+			if _, _, err := pair[1].open(p, true); err != errMAC {
 				t.Errorf("%s: bit %d is changed: %v", name, bit, err)
 			}
 		}
@@ -154,27 +154,27 @@ func TestKeyedGuard(t *testing.T) {
 		client.seal(p, stamp{1, 1})
 		return p
 	}
-	if _, _, err := server.open(packet(control)); err != errNoWKC {
+	if _, _, err := server.open(packet(control), false); err != errNoWKC {
 		t.Errorf("a packet without a key: %v", err)
 	}
 	for i := range wrapped {
 		w := bytes.Clone(wrapped)
 		w[i] ^= 1
-		if _, _, err := server.open(append(packet(resetClientV3), w...)); err != errWKC {
+		if _, _, err := server.open(append(packet(resetClientV3), w...), true); err != errWKC {
 			t.Errorf("byte %d of the wrapped key is changed: %v", i, err)
 		}
 	}
 	for _, n := range []int{0, 1, 2, 33, 34, 35, minWrapped - 1, len(wrapped) + 100, math.MaxUint16} {
 		p := append(packet(resetClientV3), wrapped...)
 		binary.BigEndian.PutUint16(p[len(p)-2:], uint16(n))
-		if _, _, err := server.open(p); err != errWKC {
+		if _, _, err := server.open(p, true); err != errWKC {
 			t.Errorf("the wrapped key says that it has %d bytes: %v", n, err)
 		}
 	}
 	keyed := server.(*keyedGuard)
 	for range 2 {
 		before := keyed.offered.crypt
-		body, _, err := server.open(append(packet(resetClientV3), wrapped...))
+		body, _, err := server.open(append(packet(resetClientV3), wrapped...), true)
 		if before != nil && keyed.offered.crypt != before {
 			t.Error("a key that is shown again is made ready for use again")
 		}
@@ -184,29 +184,37 @@ func TestKeyedGuard(t *testing.T) {
 		if err != nil || string(body) != "body" {
 			t.Errorf("%q, %v", body, err)
 		}
-		if _, _, err := server.open(packet(control)); err != errNoWKC {
+		if _, _, err := server.open(packet(control), false); err != errNoWKC {
 			t.Errorf("before the session has begun: %v", err)
 		}
 	}
 	bent := bytes.Clone(wrapped)
 	bent[tagLen] ^= 1
-	if _, _, err := server.open(append(packet(resetClientV3), bent...)); err != errWKC {
+	if _, _, err := server.open(append(packet(resetClientV3), bent...), true); err != errWKC {
 		t.Errorf("a key that is known, but for one bit: %v", err)
 	}
 	other, otherWrapped := wrapKey(keyed.key, "another client")
 	p := make([]byte, headerLen+other.overhead(), 1000)
 	p[0] = byte(resetClientV3) << opcodeShift
 	other.seal(p, stamp{1, 1})
-	if _, _, err := server.open(append(p, otherWrapped...)); err != nil {
+	if _, _, err := server.open(append(p, otherWrapped...), true); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	if _, _, err := server.open(append(packet(resetClientV3), wrapped...)); err != nil {
+	if _, _, err := server.open(append(packet(resetClientV3), wrapped...), true); err != nil {
 		t.Errorf("the first again: %v", err)
 	}
 	server.begin()
 	for _, p := range [][]byte{packet(control), append(packet(controlWKC), wrapped...)} {
-		if body, _, err := server.open(p); err != nil || string(body) != "body" {
+		if body, _, err := server.open(p, false); err != nil || string(body) != "body" {
 			t.Errorf("%q, %v", body, err)
+		}
+	}
+	for _, op := range []opcode{controlWKC, resetClientV3} {
+		p := make([]byte, headerLen+other.overhead(), 1000)
+		p[0] = byte(op) << opcodeShift
+		other.seal(p, stamp{1, 1})
+		if _, _, err := server.open(append(p, otherWrapped...), false); err != errNewWKC {
+			t.Errorf("another client's packet of kind %d in this session: %v", op, err)
 		}
 	}
 }
@@ -283,7 +291,7 @@ func FuzzOpen(f *testing.F) {
 			if len(p) < headerLen+pair[1].overhead() {
 				continue
 			}
-			_, _, err := pair[1].open(bytes.Clone(p))
+			_, _, err := pair[1].open(bytes.Clone(p), true)
 			if good := bytes.Equal(p, sealed[name]); good != (err == nil) {
 				t.Errorf("%s: a good packet is %t, %v: %x", name, good, err, p)
 			}

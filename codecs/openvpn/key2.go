@@ -1,6 +1,7 @@
 package openvpn
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
@@ -105,8 +106,9 @@ type keyedGuard struct {
 
 // A keyedCrypt is tls-crypt with the key that was wrapped with this tag.
 type keyedCrypt struct {
-	tag   [tagLen]byte
-	crypt *cryptGuard
+	tag      [tagLen]byte
+	crypt    *cryptGuard
+	metadata []byte // with its type
 }
 
 func (g *keyedGuard) overhead() int          { return stampLen + tagLen }
@@ -114,8 +116,9 @@ func (g *keyedGuard) seal(p []byte, s stamp) { g.current.crypt.seal(p, s) }
 
 func (g *keyedGuard) begin() { g.current = g.offered }
 
-func (g *keyedGuard) open(p []byte) ([]byte, stamp, error) {
-	crypt := g.current.crypt
+// open takes a key that is shown later only if it is that of the session: other clients have good keys, too, and keys
+// are looked at when a session begins.
+func (g *keyedGuard) open(p []byte, begins bool) ([]byte, stamp, error) {
 	if op := opcode(p[0] >> opcodeShift); op == resetClientV3 || op == controlWKC {
 		n := len(p) - headerLen - g.overhead() // at most this long is the wrapped key
 		wrapped := p[len(p)-min(n, maxWrapped):]
@@ -123,12 +126,17 @@ func (g *keyedGuard) open(p []byte) ([]byte, stamp, error) {
 			return nil, stamp{}, err
 		}
 		p = p[:len(p)-int(binary.BigEndian.Uint16(p[len(p)-2:]))]
-		crypt = g.offered.crypt
+		if begins {
+			return g.offered.crypt.open(p, begins)
+		}
+		if g.offered.tag != g.current.tag {
+			return nil, stamp{}, errNewWKC
+		}
 	}
-	if crypt == nil {
+	if g.current.crypt == nil {
 		return nil, stamp{}, errNoWKC
 	}
-	return crypt.open(p)
+	return g.current.crypt.open(p, begins)
 }
 
 // unwrap makes the wrapped key at the end of p the one that is offered. A client shows the same one again and again: it is
@@ -153,6 +161,6 @@ func (g *keyedGuard) unwrap(p []byte) error {
 		return nil
 	}
 	key := staticKey((*[staticLen]byte)(text))
-	g.offered = keyedCrypt{tag, newCryptGuard(key, frame.Server)}
+	g.offered = keyedCrypt{tag, newCryptGuard(key, frame.Server), bytes.Clone(text[staticLen:])}
 	return nil
 }

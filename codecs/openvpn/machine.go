@@ -15,8 +15,10 @@ type machine struct {
 	timeout  time.Duration
 	counters *Counters
 	guard    guard
-	wrapped  []byte // the client's key for the server, with tls-crypt-v2
-	stamp    stamp  // of the packet that was sent last
+	maxAge   time.Duration        // of Options
+	verify   func(Metadata) error // of Options
+	wrapped  []byte               // the client's key for the server, with tls-crypt-v2
+	stamp    stamp                // of the packet that was sent last
 	seen     replayWindow
 
 	own, peer sessionID // peer is zero as long as it is not known

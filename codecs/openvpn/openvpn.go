@@ -6,6 +6,11 @@
 // tls-auth each packet has a MAC, with tls-crypt it is encrypted besides, by keys that all clients of a server share;
 // with tls-crypt-v2 each client has its own.
 //
+// A client of tls-crypt-v2 shows its key with its first packet, wrapped with the server's, and with it [Metadata]. A
+// server refuses keys that are too old (Options.MaxAge) at that packet, which it does not answer, and asks whether it
+// knows the key (Options.Verify), as OpenVPN's tls-crypt-v2-verify does, before it looks at anything of TLS. Neither
+// is done again while the connection lasts.
+//
 // # Packets
 //
 // A packet is a datagram, or has its length in front, 16 bits, in a stream:
@@ -56,6 +61,8 @@
 //	                     reverse; or none, for a configuration without key-direction
 //	tls-crypt=FILE       the static key of tls-crypt
 //	tls-crypt-v2=FILE    the key of tls-crypt-v2: the client's own, or the server's
+//	max-age=DAYS         with the server's: clients whose keys are older get no answer, nor do those whose keys do not
+//	                     say how old they are; any age if left out. OpenVPN 2.7 has it as tls-crypt-v2-max-age
 //	mtu=N                longest packet that is sent, in bytes without the headers of IP, UDP and TCP: 1200 if left out,
 //	                     which every path carries; 384 to 1500
 //	retry=T              how long a packet may stay unacknowledged until it is sent again: 2s if left out; 10ms to 1m
@@ -95,6 +102,7 @@ OPTION  udp | tcp           what carries it (default: udp)
         direction=WHICH     its key direction: normal, reverse, none (default: normal)
         tls-crypt=FILE      static key of tls-crypt
         tls-crypt-v2=FILE   key of tls-crypt-v2, the client's or the server's
+        max-age=DAYS        oldest key of tls-crypt-v2 that a server takes (default: any)
         mtu=N               longest packet that is sent (default: 1200)
         retry=T             time until a packet is sent again (default: 2s)
         timeout=T           time until a silent peer is given up (default: 1m)
@@ -138,7 +146,18 @@ type Options struct {
 	Retry     time.Duration // until a packet is sent again; 0: DefaultRetry
 	Timeout   time.Duration // until the peer is given up; 0: DefaultTimeout
 	SessionID [8]byte       // zero: random, as it should be
-	Counters  *Counters     // of what happens to packets on all connections; nil: nobody wants to know
+
+	// MaxAge is how old the key of a client may be, by its timestamp, with tls-crypt-v2 at servers: the first packet of a
+	// client with an older one, or one without timestamp, is refused. 0: any age.
+	MaxAge time.Duration
+
+	// Verify is asked about the key of each client that has proved to have it and to get what is sent to it, with
+	// tls-crypt-v2 at servers. An error ends the connection and is wrapped in what Read returns; so does a key that has no
+	// metadata. nil: each key that was wrapped for this server is welcome. Verify must not wait: it holds up the
+	// connection, and over datagrams others that share its socket. It must not change or retain Data.
+	Verify func(Metadata) error
+
+	Counters *Counters // of what happens to packets on all connections; nil: nobody wants to know
 }
 
 // Counters count what a network does to packets, and what ends no connection.
@@ -147,6 +166,8 @@ type Counters struct {
 	Duplicate atomic.Uint64 // packets that came again
 	Replayed  atomic.Uint64 // packets that came again with the same replay id, or very late: an attack, or the network
 	Early     atomic.Uint64 // packets beyond what is kept; the peer sends them again
+	TooOld    atomic.Uint64 // packets with which a client began, refused for Options.MaxAge
+	Refused   atomic.Uint64 // clients refused by Options.Verify
 }
 
 // New returns the Maker of Machines that implement [frame.Timed], [frame.Backlogger] and [frame.SideSender], and with TCP
@@ -193,7 +214,7 @@ func (o *Options) check() error {
 	case o.Timeout < minTimeout:
 		return fmt.Errorf("openvpn: bad timeout %v (allowed: %v and more)", o.Timeout, minTimeout)
 	}
-	return nil
+	return o.checkMetadata()
 }
 
 func (o *Options) machine(role frame.Role) (frame.Machine, error) {
@@ -201,7 +222,8 @@ func (o *Options) machine(role frame.Role) (frame.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{role: role, guard: g, counters: o.Counters, timeout: o.Timeout, own: o.SessionID}
+	m := &machine{role: role, guard: g, counters: o.Counters, timeout: o.Timeout, own: o.SessionID,
+		maxAge: o.MaxAge, verify: o.Verify}
 	m.out.retry = o.Retry
 	if o.ClientKey != nil {
 		m.wrapped = o.ClientKey.wrapped

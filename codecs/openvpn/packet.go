@@ -125,6 +125,7 @@ var (
 	errMAC     = malformed("a packet fails authentication; have both ends the same key, digest and direction?")
 	errReplay  = malformed("a replay id of zero")
 	errWKC     = malformed("the key of a client was not wrapped for this server")
+	errNewWKC  = malformed("the client shows another key than that with which it began")
 	errNoWKC   = malformed("the client does not show its key; does it use tls-crypt-v2?")
 	errNotData = fmt.Errorf("openvpn: SendSide takes packets of the data channel only")
 	errTooLong = fmt.Errorf("openvpn: %w", frame.ErrTooLarge)

@@ -54,6 +54,8 @@ func (o *Options) set(option, name, value string, valued bool) (err error) {
 		o.Digest, err = choose[Digest](value, "sha1", "sha256", "sha384", "sha512")
 	case "direction":
 		o.Direction, err = choose[Direction](value, "normal", "reverse", "none")
+	case "max-age":
+		o.MaxAge, err = parseDays(value)
 	case "mtu":
 		o.MTU, err = strconv.Atoi(value)
 		o.MTU = max(o.MTU, 1)
@@ -74,12 +76,12 @@ func (o *Options) set(option, name, value string, valued bool) (err error) {
 	return nil
 }
 
-const values = "auth=sha1, sha256, sha384 or sha512, direction=normal, reverse or none, mtu=384 to 1500, retry=TIME, " +
+const values = "auth=sha1, sha256, sha384 or sha512, direction=normal, reverse or none, max-age=1 to 36500, mtu=384 to 1500, retry=TIME, " +
 	"timeout=TIME, session=16 digits, not all 0"
 
 func unknown(option string) error {
 	return fmt.Errorf("openvpn: unknown option %q (have udp, tcp, tls-auth, auth, direction, tls-crypt, tls-crypt-v2, "+
-		"mtu, retry, timeout, session)", option)
+		"max-age, mtu, retry, timeout, session)", option)
 }
 
 // choose returns the index of value among the names.
@@ -90,6 +92,14 @@ func choose[T ~uint8](value string, names ...string) (T, error) {
 		}
 	}
 	return 0, strconv.ErrSyntax
+}
+
+func parseDays(value string) (time.Duration, error) {
+	days, err := strconv.Atoi(value)
+	if err != nil || days < 1 || days > maxMaxAge {
+		return 0, strconv.ErrSyntax
+	}
+	return time.Duration(days) * day, nil
 }
 
 func (o *Options) setSession(value string) error {

@@ -107,6 +107,9 @@ func TestParseRefuses(t *testing.T) {
 		"auth=sha256":                           "auth and direction are for tls-auth",
 		"direction=none":                        "auth and direction are for tls-auth",
 		"direction=1":                           `bad value in "direction=1"`,
+		"max-age=0":                             `bad value in "max-age=0"`,
+		"max-age=36501":                         `bad value in "max-age=36501"`,
+		"max-age=30":                            "max-age and Verify are for a server",
 		"session=0000000000000000":              `bad value in "session=0000000000000000"`,
 		"tls-auth=" + key + ",tls-crypt=" + key: "one of tls-auth, tls-crypt and tls-crypt-v2",
 	} {
@@ -115,7 +118,8 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
 		}
 	}
-	for _, o := range []openvpn.Options{{Digest: 4}, {Direction: 3}} {
+	for _, o := range []openvpn.Options{{Digest: 4}, {Direction: 3}, {MaxAge: -1},
+		{Verify: func(openvpn.Metadata) error { return nil }}} {
 		if _, err := openvpn.New(o); err == nil {
 			t.Errorf("New takes %+v", o)
 		}
