@@ -9,6 +9,10 @@
 //	| headroom | header | TLS record | trailer | tailroom |
 //	           '------------- frame -----------'
 //
+// What a frame carries for TLS is its payload. Over a stream payloads are pieces of the bytes that TLS writes: one is
+// mostly one record, as in the picture, but no receiver may count on where they were cut. Over datagrams a payload is a
+// datagram of DTLS, whole.
+//
 // Three kinds of framing exist, from the one that most protocols need to the one that few do:
 //
 //   - [Codec]: one payload, one frame. Headers, trailers, checksums, masks, byte stuffing. [Codecs] makes it a Maker.
@@ -16,7 +20,8 @@
 //     control frames and changes of framing.
 //   - [Preamble]: a dialogue before the first frame, such as an HTTP upgrade.
 //
-// [Reader] cuts frames out of a byte stream and [Writer] puts several of them into it at once.
+// [Reader] cuts frames out of a byte stream and [Writer] puts several of them into it at once. Package bio makes and
+// opens records, package wrap moves frames; nothing here knows of either.
 package frame
 
 import "errors"
