@@ -8,15 +8,17 @@
 //	           Open  └────────┘  Seal
 //
 // An [Engine] appends to the caller's buffers, as [crypto/cipher.AEAD] does: a header costs nothing, there is no state
-// "output too small", and no error means "try again". What an engine wants is in [Status]; an error is always the end.
+// "output too small", and no error means "try again". What an engine wants is in [Status]; an error is the end of it.
+// Not so those with which Seal and CloseWrite refuse one call and change nothing: [ErrNotOpen], [ErrWriteClosed] and,
+// for datagrams, [*TooLongError].
 //
 // The rule that every user must keep: when [Status].Out is not zero, [Engine].Flush until it is, and send that, before
 // waiting for the peer. It holds during the handshake, after it (session tickets, key updates) and after an error (the
 // alert).
 //
-// [TLS] is the engine over Go's crypto/tls. Other stacks register by name ([Register], [Stacks]); package
-// bio/enginetest says whether one keeps the contract. [Session] puts the calls of OpenSSL and wolfSSL on top of an
-// engine, over memory BIOs ([Memory], [Pair]) or anything that reads and writes.
+// [TLS] is the engine over Go's crypto/tls. Other stacks register by name ([Register], [Stacks]), as that of package
+// bio/dtls does; package bio/enginetest says whether one keeps the contract. [Session] puts the calls of OpenSSL and
+// wolfSSL on top of an engine, over memory BIOs ([Memory], [Pair]) or anything that reads and writes.
 package bio
 
 import (
@@ -28,33 +30,39 @@ import (
 // to, reads no clock. An established TLS engine has no goroutine.
 //
 // One goroutine may call Open while another calls Seal, Flush or CloseWrite; calls of these three must not overlap.
-// What Seal and Flush return must reach the wire in the order of the calls, so hold one lock over call and send. Abort
-// and State may be called at any time. An engine that is given up before its handshake is done must be told so by
+// What Seal and Flush return must reach the wire in the order of the calls, so hold one lock over call and send. All
+// other methods may be called at any time. An engine that is given up before its handshake is done must be told so by
 // TransportEOF or Abort, or what it suspended stays.
+//
+// No slice is kept after the call that it was given to, and what is returned is the caller's.
+//
+// An Engine may also be a [Chooser] and, for datagrams, a [Notifier], [Batcher], [Identified] or [Exporter].
 type Engine interface {
 	// Open takes src, bytes from the peer (TLS: any part of the stream; DTLS: exactly one datagram), and appends the
-	// application data in it to dst. src is scratch: it may be overwritten, and is not kept. dst may not overlap src.
+	// application data in it to dst. src is scratch: it may be overwritten. dst may not overlap src.
 	//
 	// When Status.Consumed is less than len(src), the rest is to be given again after what Status asks for has been
 	// done: a choice after ClientHello, or Flush. Data comes together with the error that followed it. What follows the
 	// peer's close_notify is taken and ignored.
 	Open(dst, src []byte) (plain []byte, st Status, err error)
 
-	// Seal appends one record with a prefix of p to dst and returns how many bytes of p it took. Protocol output that
-	// was queued goes in front of it or behind it, where its order demands. p is only read. Before the handshake is
-	// done, and after CloseWrite, it returns ErrNotOpen or ErrWriteClosed; these two are no end of the engine. With any
-	// error it returns dst as it was, and what is queued stays so.
+	// Seal appends one record with a prefix of p, at most MaxPlaintext bytes of it, to dst and returns how many bytes
+	// of p it took; of an empty p it makes nothing. DTLS: p is one message, taken whole or, if it is too long, refused.
+	// Protocol output that was queued goes in front of the record or behind it, where its order demands. p is only read.
+	// Before the handshake is done Seal returns ErrNotOpen, after CloseWrite ErrWriteClosed. With any error it returns
+	// dst as it was, and what is queued stays so.
 	Seal(dst, p []byte) (out []byte, n int, err error)
 
 	// Flush appends queued protocol output to dst: handshake flights, tickets, key updates, alerts (also after an
-	// error). TLS: at most limit bytes, cut between records where one fits, 0 for no limit; DTLS: one datagram. more
-	// says that there is more. The first Flush of a client starts its handshake; if that fails, for a configuration
-	// that cannot work, State says so and Open returns the error.
+	// error). TLS: at most limit bytes, cut between records where one fits, 0 for no limit; DTLS: one datagram, whatever
+	// limit is. more says that there is more. The first Flush of a client starts its handshake; if that fails, for a
+	// configuration that cannot work, State says so and Open returns the error.
 	Flush(dst []byte, limit int) (out []byte, more bool)
 
 	// Deadline returns when Tick wants to be called; ok is false when the engine waits for no time.
 	Deadline() (t time.Time, ok bool)
-	// Tick tells the engine the time.
+	// Tick tells the engine the time. What is due, such as a flight that is repeated, waits for Flush afterwards. An
+	// error is what has ended the engine.
 	Tick(now time.Time) (Status, error)
 
 	// CloseWrite queues the close_notify alert; reading goes on. Calling it again does nothing. Before the handshake
@@ -94,10 +102,10 @@ type Chooser interface {
 type Status struct {
 	Consumed int    // bytes of src that were taken
 	Out      int    // bytes of protocol output that wait for Flush
-	Events   Events // what has happened during this call
+	Events   Events // what has happened; each is told once
 }
 
-// Events is a set of things that have happened.
+// Events is a set of things that have happened. [EventNewest] and [EventRekey], of engines for datagrams, belong to it.
 type Events uint8
 
 const (
