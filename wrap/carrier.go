@@ -29,6 +29,7 @@ type Carrier interface {
 	// SetReadDeadline makes Recv return, also one that waits already.
 	SetReadDeadline(t time.Time) error
 
+	// LocalAddr and RemoteAddr return what the methods of the Conn return; neither may be nil.
 	LocalAddr() net.Addr
 	RemoteAddr() net.Addr
 
@@ -42,6 +43,17 @@ type byteCarrier interface {
 	delimit(d frame.Delimiter, maxFrame int)
 	peeker() frame.Peeker
 	bare() net.Conn // the stream by itself, from where the last frame ended
+}
+
+// Delimit tells a Carrier over a byte stream how to cut it into frames of at most maxFrame bytes, before its first Recv.
+// It is for those who use a Carrier themselves, as package datagram does; a Conn needs no help. A nil Delimiter changes
+// nothing. Delimit reports whether c is over a byte stream; other Carriers deliver frames as they come.
+func Delimit(c Carrier, d frame.Delimiter, maxFrame int) (stream bool) {
+	bytes, stream := c.(byteCarrier)
+	if stream && d != nil {
+		bytes.delimit(d, maxFrame)
+	}
+	return stream
 }
 
 // A pollCarrier is a Carrier whose Send and Recv do not wait but return bio.ErrWantWrite and bio.ErrWantRead.

@@ -15,6 +15,24 @@ import (
 	"github.com/encase-tls/encase/frame"
 )
 
+// A Conn, file by file:
+//
+//	conn.go       what it is made of, its deadlines, its end
+//	handshake.go  preambles, flights, a configuration that is chosen late
+//	read.go       frames that come in, and what the machine makes of them
+//	open.go       what TLS makes of that
+//	hear.go       frames that come in while nobody reads
+//	write.go      what goes out, all of it through a sender:
+//	sender.go       records and flights,
+//	machine.go      what the machine makes of them,
+//	queue.go        and how that leaves
+//	side.go       traffic beside TLS
+//	detach.go     TLS that is taken off again
+//
+// Locks are taken in this order: reading, writing, sender.mu, arming. Whoever receives holds reading while it waits (the
+// goroutine of the handshake need not: until it is done, nobody else receives), and a Write that waits for room holds
+// writing; the other two are never held while anything waits.
+
 // A Conn is a TLS connection in the framing of a codec. It is a net.Conn and safe for concurrent use.
 //
 // Write seals its data and returns when there is room for it in a bounded queue, which a goroutine empties into the
@@ -31,8 +49,8 @@ type Conn struct {
 	carrier Carrier
 	cfg     *Config
 	role    frame.Role
-	polls   bool // over a pollCarrier: never wait, start nothing
-	eng     bio.Engine
+	polls   bool       // over a pollCarrier: never wait, start nothing
+	eng     bio.Engine // nil, as is mach, if the configuration is wrong
 	mach    frame.Machine
 	paired  bool        // mach lets Send and Recv overlap, and a frame is what was sent at once
 	raw     atomic.Bool // mach has ended the framing

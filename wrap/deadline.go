@@ -91,13 +91,13 @@ func readerOf(rwc io.ReadWriteCloser) (io.Reader, deadliner) {
 		}
 		return rwc, d
 	}
-	r := &detachedReader{src: rwc, deadline: newDeadline()}
+	r := &deadlineReader{src: rwc, deadline: newDeadline()}
 	return r, r
 }
 
-// A detachedReader gives read deadlines to a reader that has none: a goroutine reads, and the reader's own Read waits
+// A deadlineReader gives read deadlines to a reader that has none: a goroutine reads, and the reader's own Read waits
 // for it or for the deadline. What arrives after a deadline is kept for the next Read.
-type detachedReader struct {
+type deadlineReader struct {
 	src      io.Reader
 	deadline *deadline
 
@@ -108,15 +108,15 @@ type detachedReader struct {
 	filled  bool // the last read left no room: more is waiting
 }
 
-const detachedIdle, detachedBusy = 4 << 10, 64 << 10
+const quietRead, busyRead = 4 << 10, 64 << 10
 
 // SetReadDeadline may be called at any time.
-func (r *detachedReader) SetReadDeadline(t time.Time) error {
+func (r *deadlineReader) SetReadDeadline(t time.Time) error {
 	r.deadline.set(t)
 	return nil
 }
 
-func (r *detachedReader) Read(p []byte) (int, error) {
+func (r *deadlineReader) Read(p []byte) (int, error) {
 	if r.deadline.passed() {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -142,10 +142,10 @@ func (r *detachedReader) Read(p []byte) (int, error) {
 }
 
 // start begins a read. Its goroutine owns got, err and filled until it closes pending.
-func (r *detachedReader) start() {
-	size := detachedIdle
+func (r *deadlineReader) start() {
+	size := quietRead
 	if r.filled {
-		size = detachedBusy
+		size = busyRead
 	}
 	done := make(chan struct{})
 	r.pending = done
