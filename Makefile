@@ -11,7 +11,7 @@ NESTED  := bio/dtls/pionv2
 .PHONY: help bench-tunnel build demo test race soak check fuzz bench vectors man install deb rpm clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## bin/encase
 	$(GO) build -trimpath -o $(BIN)/encase ./cmd/encase

@@ -24,7 +24,8 @@ func manCommand(make func() *cobra.Command) *cobra.Command {
 		Use:   "man [DIR]",
 		Short: "Write the manual pages",
 		Long: `Write the manual pages encase.1, encase-connect.1 and so on, encase.toml.5 and
-encase.8 to DIR, or to the current directory. SOURCE_DATE_EPOCH, if it is set, is their date.`,
+encase.8 to the folder DIR, or to the current one. Their date is that of
+SOURCE_DATE_EPOCH, if it is set.`,
 		Hidden: true,
 		Args:   cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
