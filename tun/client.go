@@ -132,7 +132,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	c.settings = settings{
-		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writer: c.dev.writer, own: c.dev.device.Offloads(),
+		queueLimit: cfg.QueueLimit, queueTarget: cfg.QueueTarget, writers: c.dev.writers, own: c.dev.device.Offloads(),
 		control: c.control, log: c.log,
 	}
 	own := c.dev.device.Index()
@@ -422,7 +422,7 @@ func (c *Client) joined(cfg wire.Config, e Endpoint) *joined {
 	j.session = &session{
 		settings: &c.settings, id: cfg.Session, whole: offloadsOf(cfg.Features),
 		partial: slices.Contains(cfg.Features, wire.FeaturePartial), mtu: min(cfg.MTU, c.cfg.Interface.mtu()),
-		far: cfg.Gateways,
+		far: cfg.Gateways, writer: c.settings.writers.Next(),
 	}
 	return j
 }

@@ -67,9 +67,9 @@ func (s *session) newConnection(conn net.Conn, codec string) *connection {
 		c.carrier = Datagrams
 		cfg.Safe, cfg.Refused = safeLength(m), c.tooLong
 		c.discover(m)
-		c.link = link.NewDatagrams(m, c.queue, s.settings.writer, s.far, cfg)
+		c.link = link.NewDatagrams(m, c.queue, s.writer, s.far, cfg)
 	} else {
-		c.link = link.NewStream(conn, c.queue, s.settings.writer, cfg)
+		c.link = link.NewStream(conn, c.queue, s.writer, cfg)
 	}
 	c.health.init(c.began)
 	return c

@@ -51,7 +51,7 @@ func (i *Interface) mtu() int {
 type opened struct {
 	device  *device.Device
 	network *network.Network
-	writer  *link.Writer
+	writers *link.Writers
 	warned  int // offloads that are off, of which the log has been told
 }
 
@@ -66,7 +66,7 @@ func (i *Interface) open() (*opened, error) {
 		d.Close()
 		return nil, err
 	}
-	return &opened{device: d, network: n, writer: link.NewWriter(d.Queues()[0])}, nil
+	return &opened{device: d, network: n, writers: link.NewWriters(d)}, nil
 }
 
 // settings returns what the network is to be like, besides routes.

@@ -59,7 +59,7 @@ func newLab(t testing.TB, allowed ...netip.Addr) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.s.use(&opened{device: devices[0], writer: link.NewWriter(devices[0].Queues()[0])})
+	l.s.use(&opened{device: devices[0], writers: link.NewWriters(devices[0])})
 	go l.watch()
 	return l
 }
@@ -127,7 +127,7 @@ func (l *lab) datagrams(t *testing.T, data []byte) {
 	defer near.Close()
 	c := client.newConnection(far, "")
 	c.carrier = Datagrams
-	c.link = link.NewDatagrams(script{data}, c.queue, l.s.settings.writer, client.far, c.linkConfig())
+	c.link = link.NewDatagrams(script{data}, c.queue, client.writer, client.far, c.linkConfig())
 	l.s.serve(client, c)
 }
 

@@ -62,7 +62,7 @@ func (s *Server) newClient(id Identity, hello wire.Hello) (*client, error) {
 	}
 	c := &client{id: id, grant: grant, hello: hello, since: time.Now(), token: newToken()}
 	c.session = &session{
-		settings: &s.settings, id: newToken()[:8], whole: offloadsOf(hello.Features),
+		settings: &s.settings, writer: s.settings.writers.Next(), id: newToken()[:8], whole: offloadsOf(hello.Features),
 		partial: slices.Contains(hello.Features, wire.FeaturePartial), client: c,
 	}
 	c.allowed = c.mayUse

@@ -126,7 +126,7 @@ func (s *Server) use(dev *opened) {
 	s.dev = dev
 	s.settings = settings{
 		queueLimit: s.limits.Queue, budget: link.NewBudget(s.limits.QueueAll), queueTarget: s.cfg.QueueTarget,
-		writer: dev.writer, own: dev.device.Offloads(), log: s.log,
+		writers: dev.writers, own: dev.device.Offloads(), log: s.log,
 		keepalive: positive(s.cfg.Keepalive, DefaultKeepalive), dead: positive(s.cfg.Dead, DefaultDead),
 		control: s.control, route: s.routeFor,
 	}

@@ -19,7 +19,7 @@ type settings struct {
 	budget          *link.Budget // nil: none
 	queueTarget     time.Duration
 	keepalive, dead time.Duration
-	writer          *link.Writer
+	writers         *link.Writers
 	own             device.Offloads // of the device here
 	log             *slog.Logger
 	route           func(from *session, destination netip.Addr) (to *link.Queue, ok bool) // see link.Config; nil: as there
@@ -33,6 +33,7 @@ type settings struct {
 // themselves where they send; they receive from all.
 type session struct {
 	settings *settings
+	writer   *link.Writer // of all connections: a flow that moves from one to another stays in order
 	id       string
 	mtu      int
 	far      []netip.Addr    // addresses of the other end's interface

@@ -2,7 +2,7 @@
 // the kernel, so that a packet may stand for many (see package packet).
 //
 // A Device has one or more queues. Each is used by one goroutine that reads and one that writes; the kernel keeps a flow
-// on one queue. Addresses, routes and MTU are not its business.
+// on one queue: that to which the flow's packets in the other direction are written, if any are. Addresses, routes and MTU are not its business.
 //
 //	d, err := device.Open(device.Config{Name: "encase0"})
 //	p, err := d.Queues()[0].Read(buf, device.Headroom)
@@ -79,7 +79,7 @@ type Packet struct {
 	GSO    packet.GSO    // what is left to do; packet.GSO.CheckCut accepts it
 }
 
-// Stats counts what a device has done. Packets that stand for many count once.
+// Stats counts what a device, or one of its queues, has done. Packets that stand for many count once.
 type Stats struct {
 	Read            uint64 `json:"read"`
 	ReadBytes       uint64 `json:"read_bytes"`
@@ -91,6 +91,16 @@ type Stats struct {
 	CutAfterRefusal uint64 `json:"cut_after_refusal"` // super-packets that the kernel refused whole and took in pieces
 }
 
+func (s *Stats) add(o Stats) {
+	s.Read, s.ReadBytes = s.Read+o.Read, s.ReadBytes+o.ReadBytes
+	s.Written, s.WrittenBytes = s.Written+o.Written, s.WrittenBytes+o.WrittenBytes
+	s.ReadErrors += o.ReadErrors
+	s.WriteErrors += o.WriteErrors
+	s.Down += o.Down
+	s.CutAfterRefusal += o.CutAfterRefusal
+}
+
+// counters are those of a queue: what several processors count together, they wait for.
 type counters struct {
 	read, readBytes, written, writtenBytes, readErrors, writeErrors, down, cut atomic.Uint64
 }

@@ -19,7 +19,6 @@ type Device struct {
 	index    int
 	queues   []*Queue
 	offloads Offloads
-	stats    counters
 
 	refusedTCP, refusedUDP atomic.Bool // the kernel has refused such a super-packet: it gets pieces
 	why                    reasons
@@ -274,8 +273,13 @@ func (d *Device) Offloads() Offloads {
 	return o
 }
 
-// Stats returns a snapshot. It may be called at any time.
-func (d *Device) Stats() Stats { return d.stats.snapshot() }
+// Stats returns a snapshot, of all queues together. It may be called at any time.
+func (d *Device) Stats() (all Stats) {
+	for _, q := range d.queues {
+		all.add(q.Stats())
+	}
+	return all
+}
 
 // Close closes all queues: what waits in them returns an error that wraps os.ErrClosed.
 func (d *Device) Close() error {

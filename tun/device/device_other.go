@@ -41,6 +41,9 @@ func (*Device) Stats() Stats { return Stats{} }
 // Close closes all queues.
 func (*Device) Close() error { return nil }
 
+// Stats returns a snapshot.
+func (*Queue) Stats() Stats { return Stats{} }
+
 // Read waits for a packet.
 func (*Queue) Read([]byte, int) (Packet, error) { return Packet{}, errSystem }
 

@@ -15,13 +15,14 @@ import (
 
 // A Queue is one of the queues of a Device. One goroutine at a time reads, one writes.
 type Queue struct {
-	d    *Device
-	file *os.File
-	raw  syscall.RawConn
-	in   transfer
-	out  transfer
-	vnet [Headroom]byte // of WriteSuper
-	cut  *cutter        // nil until it is needed
+	d     *Device
+	file  *os.File
+	raw   syscall.RawConn
+	in    transfer
+	out   transfer
+	vnet  [Headroom]byte // of WriteSuper
+	cut   *cutter        // nil until it is needed
+	stats counters
 }
 
 // A transfer is a system call that is made when the queue is ready for it. Its function is made once: it allocates
@@ -86,6 +87,9 @@ func (t *transfer) run(call, fd uintptr) bool {
 	}
 }
 
+// Stats returns a snapshot. It may be called at any time.
+func (q *Queue) Stats() Stats { return q.stats.snapshot() }
+
 // Read waits for a packet and reads it into buf, from offset on, which must be at least Headroom and leave Room behind
 // it. The bytes in front of offset are as they were afterwards: packets can lie side by side, with less than Headroom
 // between them. What makes no sense is counted and passed over.
@@ -117,11 +121,11 @@ func (q *Queue) read(buf []byte, offset int, wait bool) (Packet, error) {
 		p, err := parse(buf[start:offset], buf[offset:offset+n])
 		copy(buf[start:offset], before[:])
 		if err == nil {
-			q.d.stats.read.Add(1)
-			q.d.stats.readBytes.Add(uint64(n))
+			q.stats.read.Add(1)
+			q.stats.readBytes.Add(uint64(n))
 			return p, nil
 		}
-		q.d.stats.readErrors.Add(1)
+		q.stats.readErrors.Add(1)
 	}
 }
 
@@ -190,16 +194,16 @@ func (q *Queue) write(n int) error {
 	case err != nil:
 		return q.closed(err)
 	case q.out.errno == 0:
-		q.d.stats.written.Add(1)
-		q.d.stats.writtenBytes.Add(uint64(n))
+		q.stats.written.Add(1)
+		q.stats.writtenBytes.Add(uint64(n))
 		return nil
 	case q.out.errno == syscall.EIO:
-		q.d.stats.down.Add(1)
+		q.stats.down.Add(1)
 		return fmt.Errorf("device: %s: write: %w (ip link set %[1]s up)", q.d.name, ErrDown)
 	case q.out.errno == syscall.EINVAL:
 		return errRefused
 	}
-	q.d.stats.writeErrors.Add(1)
+	q.stats.writeErrors.Add(1)
 	return fmt.Errorf("device: %s: write: %w", q.d.name, q.out.errno)
 }
 
@@ -227,10 +231,10 @@ func (q *Queue) refused(err error, k packet.Kind) bool {
 	case packet.UDP4, packet.UDP6:
 		q.d.withhold(true, why)
 	default:
-		q.d.stats.writeErrors.Add(1)
+		q.stats.writeErrors.Add(1)
 		return false
 	}
-	q.d.stats.cut.Add(1)
+	q.stats.cut.Add(1)
 	return true
 }
 
@@ -257,7 +261,7 @@ func (q *Queue) writeCut(first []byte, rest [][]byte, h *packet.Header, g packet
 		q.out.buf = c.room[:Headroom+copy(c.room[Headroom:], p)]
 		if e := q.write(len(p)); e != nil && err == nil {
 			if err = e; e == errRefused {
-				q.d.stats.writeErrors.Add(1)
+				q.stats.writeErrors.Add(1)
 			}
 		}
 	}

@@ -93,6 +93,26 @@ func (c *counters) snapshot(q *Queue) Stats {
 	}
 }
 
+// Writers are those of all queues of a device.
+type Writers struct {
+	all  []*Writer
+	next atomic.Uint32
+}
+
+// NewWriters returns those of the queues of d.
+func NewWriters(d *device.Device) *Writers {
+	w := &Writers{}
+	for _, q := range d.Queues() {
+		w.all = append(w.all, NewWriter(q))
+	}
+	return w
+}
+
+// Next returns one Writer after the other. Links that move packets of the same flows share one, which keeps the flows in
+// order; others should not, for they wait for each other. The kernel hands over the packets of a flow at the queue that the
+// answers are written to: so there is also one goroutine that reads for each that writes.
+func (w *Writers) Next() *Writer { return w.all[(w.next.Add(1)-1)%uint32(len(w.all))] }
+
 // A Writer is a queue of a device that several links write to.
 type Writer struct {
 	mu sync.Mutex

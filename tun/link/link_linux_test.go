@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -278,6 +279,30 @@ func TestHostilePeer(t *testing.T) {
 	s := e.link.Stats()
 	if s.Spoofed != 1 || s.Refused != 4 || s.Received != 1 || e.heard.Load() != 1 {
 		t.Errorf("%+v, %d control messages", s, e.heard.Load())
+	}
+}
+
+// BenchmarkWriters has each processor write packets to a device, as links of several clients do.
+func BenchmarkWriters(b *testing.B) {
+	for _, queues := range []int{1, 2} {
+		b.Run(fmt.Sprintf("%d queues", queues), func(b *testing.B) {
+			ns := tuntest.New(b)
+			d, err := device.Open(device.Config{Namespace: ns.Path(), Queues: queues})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer d.Close()
+			ns.IP("link", "set", d.Name(), "up")
+			writers := NewWriters(d)
+			b.RunParallel(func(pb *testing.PB) {
+				w, u := writers.Next(), unit(1, 1000, 0)
+				for pb.Next() {
+					if err := w.write(u.buf[:unitHead+len(u.Data)], unitHead, &u.Header, u.GSO); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
 	}
 }
 
