@@ -46,7 +46,8 @@
 //		clear, err = conn.Detach() // a net.Conn: what follows, in clear
 //	}
 //
-// examples/tds does so in both roles. A program that leaves Detach out goes on under TLS.
+// examples/tds does so in both roles, and "encase forward" on each of its sides. A program that leaves Detach out goes on
+// under TLS.
 //
 // # TLS
 //

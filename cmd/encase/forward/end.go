@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -37,6 +38,8 @@ type end struct {
 	tls        *wrap.Conn // nil: plain
 	serverName string     // that TLS verifies, of a server
 	dry        bool       // the last Read found nothing
+	ahead      io.Reader  // what was read ahead of TLS, and then sock; nil: only sock
+	left       slog.Attr  // what is known of TLS that an end has left
 }
 
 // newEnd returns an end over c, which it takes over; cfg is nil if it is plain.
@@ -101,7 +104,11 @@ func (e *end) receive(pool *frame.Pool) (*frame.Buf, error) {
 // fill appends to b what there is, as long as there is room, and returns errNothing if it found that there is no more.
 func (e *end) fill(b *frame.Buf) error {
 	if e.tls == nil {
-		return readTo(b, e.sock)
+		err := readTo(b, e.source())
+		if err == errNothing {
+			e.ahead = nil
+		}
+		return err
 	}
 	for b.Tailroom() >= wholeRecord {
 		if err := readTo(b, e.tls); err != nil {
@@ -112,6 +119,17 @@ func (e *end) fill(b *frame.Buf) error {
 		}
 	}
 	return nil
+}
+
+// source returns where data is read from.
+func (e *end) source() io.Reader {
+	switch {
+	case e.tls != nil:
+		return e.tls
+	case e.ahead != nil:
+		return e.ahead
+	}
+	return e.sock
 }
 
 // readTo appends what one Read returns.

@@ -16,7 +16,7 @@ func newLogger(w io.Writer, l logging) *slog.Logger {
 }
 
 // tlsAttrs tells what was negotiated with the peer of a wrapped end. None of it is secret.
-func tlsAttrs(e *end) slog.Attr {
+func tlsAttrs(e *end) []any {
 	cs := e.tls.ConnectionState()
 	attrs := []any{
 		slog.String("version", tls.VersionName(cs.Version)),
@@ -29,5 +29,5 @@ func tlsAttrs(e *end) slog.Attr {
 	if len(cs.PeerCertificates) > 0 {
 		attrs = append(attrs, slog.String("peer", cs.PeerCertificates[0].Subject.String()))
 	}
-	return slog.Group(e.party.String()+"_tls", attrs...)
+	return attrs
 }

@@ -94,6 +94,11 @@ func (s *session) prepare(ctx context.Context, c *end) error {
 		c.reset()
 		return &stageError{"handshake with the server", s.connect.fault.inHandshake(err), err}
 	}
+	if err := s.passLogin(ctx); err != nil {
+		srv.close()
+		c.reset()
+		return &stageError{"login", s.accept.fault.inHandshake(err), err}
+	}
 	s.log.Debug("connected", "peer", peerText(s.peer), "target", s.target.String())
 	return nil
 }
@@ -133,7 +138,9 @@ func (s *session) logEnd(by party, err error) {
 		slog.Int64("from_server", s.relay.moved[server].Load()), slog.String("by", by.String()))
 	for _, e := range s.relay.ends {
 		if e.tls != nil {
-			attrs = append(attrs, tlsAttrs(e))
+			attrs = append(attrs, slog.Group(e.party.String()+"_tls", tlsAttrs(e)...))
+		} else if e.left.Key != "" {
+			attrs = append(attrs, e.left)
 		}
 	}
 	if err != nil {

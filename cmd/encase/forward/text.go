@@ -38,6 +38,15 @@ side, if it is plain, gets a greeting of its own: neither program notices.
 A proxy at --connect tells the server where the client's connection comes from,
 and one at --accept is believed: let nobody in there but your proxy.
 
+SQL SERVER
+
+The codec tds on both sides stands between clients and servers of MS-TDS 7, and
+each side agrees with its peer on encryption. With tds:login-only both may have
+the login alone encrypted; behind it that side goes on in clear, which the log
+tells (login_only). So a client that can do no better reaches a server that has
+all encrypted, and the reverse. A plain side with tds on the other sees a login
+without the PRELOGIN messages in front of it, which few servers take.
+
 DATAGRAMS
 
 With udp:HOST:PORT on both sides datagrams are forwarded, plain or in DTLS 1.2:
@@ -149,6 +158,11 @@ const example = `  # from here to there with TLS in frames that begin with a 16-
   # TLS for psql and a PostgreSQL server that has none, without changing either
   encase forward --accept :5433 --connect 127.0.0.1:5432 \
     --accept-tls --preamble postgres --cert db.pem --key db.key
+
+  # drivers that encrypt no more than the login, to a server that encrypts all
+  encase forward --accept 127.0.0.1:1433 --accept-codec tds:login-only,freetds \
+    --accept-cert gate.pem --accept-key gate.key --connect db.example:1433 \
+    --connect-codec tds --connect-ca ca.pem
 
   # CoAP: devices with keys, to a server that has no DTLS
   encase forward --accept udp::5684 --connect udp:127.0.0.1:5683 \
