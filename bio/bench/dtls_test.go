@@ -154,14 +154,13 @@ func newCredentials(tb testing.TB) *credentials {
 }
 
 func check(tb testing.TB, err error) {
-	tb.Helper()
 	if err != nil {
+		tb.Helper() // not before: it looks at the stack, for as long as a record takes
 		tb.Fatal(err)
 	}
 }
 
 func (c *credentials) engines(tb testing.TB) (client, server bio.Engine) {
-	tb.Helper()
 	client, err := c.makers[frame.Client](frame.Client)
 	check(tb, err)
 	server, err = c.makers[frame.Server](frame.Server)
@@ -178,7 +177,6 @@ func newEngines(tb testing.TB) (client, server bio.Engine) {
 
 // shake moves datagrams until both ends are open.
 func shake(tb testing.TB, client, server bio.Engine) {
-	tb.Helper()
 	timeout := time.NewTimer(20 * time.Second)
 	defer timeout.Stop()
 	room := make([]byte, 0, 2048)
@@ -217,7 +215,6 @@ func moveAll(tb testing.TB, from, to bio.Engine, room []byte) (opened int) {
 
 // pions returns two connections of pion's that have shaken hands over conns.
 func (c *credentials) pions(tb testing.TB, near, far net.PacketConn) (client, server *pion.Conn) {
-	tb.Helper()
 	silent := pion.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard})
 	suites := pion.WithCipherSuites(pion.CipherSuiteID(dtlsSuite))
 	client, err := pion.ClientWithOptions(near, far.LocalAddr(), silent, suites,

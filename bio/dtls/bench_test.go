@@ -81,17 +81,22 @@ func shake(t testing.TB, client, server *Engine) {
 
 // pionPair returns two connections of pion's over a pipe of datagrams in memory.
 func pionPair(t testing.TB, extra ...pion.Option) (client, server *pion.Conn) {
-	s := certSetup(t, ecKey)
 	near, far := newPipe()
+	return pionOver(t, near, far, extra...)
+}
+
+// pionOver returns two connections of pion's that have shaken hands.
+func pionOver(t testing.TB, near, far net.PacketConn, extra ...pion.Option) (client, server *pion.Conn) {
+	s := certSetup(t, ecKey)
 	silent := pion.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard})
 	copts := []pion.ClientOption{pion.WithServerName(serverName), pion.WithRootCAs(s.client.TLS.RootCAs), silent}
 	sopts := []pion.ServerOption{pion.WithCertificates(s.server.TLS.Certificates...), silent}
 	for _, o := range extra {
 		copts, sopts = append(copts, o), append(sopts, o)
 	}
-	client, err := pion.ClientWithOptions(near, far.name, copts...)
+	client, err := pion.ClientWithOptions(near, near.LocalAddr(), copts...)
 	check(t, err)
-	server, err = pion.ServerWithOptions(far, near.name, sopts...)
+	server, err = pion.ServerWithOptions(far, far.LocalAddr(), sopts...)
 	check(t, err)
 	var wg sync.WaitGroup
 	var cerr, serr error

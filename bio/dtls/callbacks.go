@@ -15,8 +15,8 @@ import (
 // The callbacks of a tls.Config, as pion calls them: on a goroutine of its own.
 
 // psk refuses an empty key: everybody has it.
-func (h *handshake) psk(hint []byte) ([]byte, error) {
-	key, err := h.PSK(hint)
+func (s *settings) psk(hint []byte) ([]byte, error) {
+	key, err := s.PSK(hint)
 	if err == nil && len(key) == 0 {
 		err = errors.New("dtls: Options.PSK returned an empty key")
 	}
@@ -55,10 +55,15 @@ func (h *handshake) describe(suite uint16, alpn string, certs [][]byte) (cs tls.
 	return cs, err
 }
 
-// getCertificate notes the name that the client asks for. nil lets pion choose among Certificates.
+// getCertificate notes the name that the client asks for. nil lets pion choose among Certificates, for which it parses
+// them all.
 func (h *handshake) getCertificate(hello *pion.ClientHelloInfo) (*tls.Certificate, error) {
 	h.serverName = hello.ServerName
-	if h.tls.GetCertificate == nil {
+	switch {
+	case h.tls.GetCertificate != nil:
+	case len(h.tls.Certificates) == 1:
+		return &h.tls.Certificates[0], nil
+	default:
 		return nil, nil
 	}
 	info := &tls.ClientHelloInfo{
@@ -78,7 +83,7 @@ const (
 	ecdsaSign = 64
 )
 
-func (h *handshake) getClientCertificate(request *pion.CertificateRequestInfo) (*tls.Certificate, error) {
+func (s *settings) getClientCertificate(request *pion.CertificateRequestInfo) (*tls.Certificate, error) {
 	info := &tls.CertificateRequestInfo{AcceptableCAs: request.AcceptableCAs, Version: tls.VersionTLS12}
 	if slices.Contains(request.CertificateTypes, ecdsaSign) {
 		info.SignatureSchemes = append(info.SignatureSchemes, tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384,
@@ -88,7 +93,7 @@ func (h *handshake) getClientCertificate(request *pion.CertificateRequestInfo) (
 		info.SignatureSchemes = append(info.SignatureSchemes, tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512,
 			tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512)
 	}
-	return h.tls.GetClientCertificate(info)
+	return s.tls.GetClientCertificate(info)
 }
 
 // addrOnly is the Conn of a ClientHelloInfo: it has addresses, and nothing can be done with it.

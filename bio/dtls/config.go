@@ -85,6 +85,8 @@ type settings struct {
 	peer   string
 	suites []*suite
 	curves []elliptic.Curve
+
+	options optionSets
 }
 
 // settle checks a configuration and fills in what is left to us.
@@ -112,6 +114,7 @@ func settle(cfg *bio.Config, opts Options) (*settings, error) {
 		return nil, err
 	}
 	s.curves, err = curves(s.tls.CurvePreferences)
+	s.options = s.optionSets()
 	return s, err
 }
 

@@ -1,14 +1,13 @@
 package dtls
 
 import (
-	"crypto/subtle"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"weak"
 
 	"github.com/encase-tls/encase/frame"
-	pion "github.com/pion/dtls/v3"
 )
 
 // How a connection changes hands, in this order:
@@ -87,32 +86,17 @@ func (h *handshake) export(sent *trace) (*estate, error) {
 		x.LocalConnectionID, x.RemoteConnectionID = nil, nil
 	}
 	est := &estate{secrets: x.secrets(), identity: x.IdentityHint}
-	if err := est.agree(&state); err != nil {
+	if err := est.protect(x, h, sent); err != nil {
+		return nil, err
+	}
+	if err := est.agree(sent.sealed); err != nil {
 		return nil, err
 	}
 	if (h.role == frame.Server) == sent.full { // the server has the last word, but the client if they resume
 		est.last = sent.last
 	}
-	if err := est.protect(x, h, sent); err != nil {
-		return nil, err
-	}
 	est.state, est.papers, err = h.agreed(x, !sent.full)
 	return est, err
-}
-
-// agree compares keying material that pion exports with what our secrets yield: if the two agree, then so do master
-// secret, randoms, roles and pseudorandom function.
-func (est *estate) agree(state *pion.State) error {
-	const label, n = "EXPERIMENTAL encase hand-over", 32
-	theirs, err := state.ExportKeyingMaterial(label, nil, n)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrHandOver, err)
-	}
-	ours, err := est.secrets.export(label, nil, n)
-	if err == nil && subtle.ConstantTimeCompare(ours, theirs) != 1 {
-		err = fmt.Errorf("%w: the secrets yield other keys than pion's", ErrHandOver)
-	}
-	return err
 }
 
 // protect makes both directions of the record layer.
@@ -129,6 +113,24 @@ func (est *estate) protect(x *exported, h *handshake, sent *trace) error {
 		blocks:     write.maxBlocks,
 	}
 	est.rx = &receiver{protection: read, seen: newWindow(h.settings.ReplayWindow)}
+	return nil
+}
+
+// agree opens a record that pion has sealed, its Finished, with the keys that ours will be sealed with: if that works,
+// then secrets, randoms, roles, pseudorandom function, cipher and connection ID are those that pion has, and pion's
+// records number their nonces as ours do.
+func (est *estate) agree(sealed []byte) error {
+	r, _, ok := cut(sealed, len(est.tx.cid))
+	if !ok {
+		return fmt.Errorf("%w: pion has sent no protected record", ErrHandOver)
+	}
+	own := receiver{protection: est.tx.protection, seen: newWindow(minWindow)}
+	if _, _, v := own.open(nil, &r); v != authentic {
+		return fmt.Errorf("%w: the keys do not open what pion has sealed", ErrHandOver)
+	}
+	if own.numLen > 0 && binary.BigEndian.Uint64(r.body) != uint64(r.epoch)<<48|r.seq {
+		return fmt.Errorf("%w: pion's nonces are not its record numbers", ErrHandOver)
+	}
 	return nil
 }
 

@@ -152,9 +152,31 @@ func TestNoExtendedMasterSecret(t *testing.T) {
 	}
 }
 
+// notingPipe is a pipe that knows what was sent, as a memConn does.
+type notingPipe struct{ *pipe }
+
+// WriteTo implements net.PacketConn.
+func (p notingPipe) WriteTo(d []byte, to net.Addr) (int, error) {
+	p.memConn.WriteTo(d, to)
+	return p.pipe.WriteTo(d, to)
+}
+
+// takeFrom makes the estate of a connection from what it exports and has sent.
+func (x *exported) takeFrom(role frame.Role, sent *trace) (*estate, error) {
+	est := &estate{secrets: x.secrets()}
+	h := &handshake{settings: &settings{Options: Options{ReplayWindow: minWindow}}, role: role}
+	if err := est.protect(x, h, sent); err != nil {
+		return nil, err
+	}
+	return est, est.agree(sent.sealed)
+}
+
 // TestHandOverChecks: a state that is not what we believe it to be is not continued.
 func TestHandOverChecks(t *testing.T) {
-	client, _ := pionPair(t, pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret))
+	near, far := newPipe()
+	client, _ := pionOver(t, notingPipe{near}, far, pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret),
+		pion.WithConnectionIDGenerator(pion.RandomCIDGenerator(6)))
+	sent := near.mute()
 	state, ok := client.ConnectionState()
 	data, err := state.MarshalBinary()
 	if !ok || err != nil {
@@ -162,17 +184,31 @@ func TestHandOverChecks(t *testing.T) {
 	}
 	good, err := decodeState(data)
 	check(t, err)
-	check(t, (&estate{secrets: good.secrets()}).agree(&state))
-	for name, change := range map[string]func(x *exported){
-		"another master secret": func(x *exported) { x.MasterSecret[47] ^= 1 },
-		"another random":        func(x *exported) { x.RemoteRandom[0] ^= 1 },
-		"the other role":        func(x *exported) { x.IsClient = !x.IsClient },
-		"another hash":          func(x *exported) { x.CipherSuiteID = tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 },
+	est, err := good.takeFrom(frame.Client, &sent)
+	check(t, err)
+	if want := uint64(1<<48 | 1); est.tx.number != want {
+		t.Errorf("the next record is %#x, want %#x", est.tx.number, want)
+	}
+	for name, change := range map[string]func(x *exported, sent *trace){
+		"another master secret":   func(x *exported, _ *trace) { x.MasterSecret[47] ^= 1 },
+		"our random":              func(x *exported, _ *trace) { x.LocalRandom[0] ^= 1 },
+		"the peer's random":       func(x *exported, _ *trace) { x.RemoteRandom[31] ^= 1 },
+		"the other role":          func(x *exported, _ *trace) { x.IsClient = !x.IsClient },
+		"another hash":            func(x *exported, _ *trace) { x.CipherSuiteID = tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 },
+		"another cipher":          func(x *exported, _ *trace) { x.CipherSuiteID = TLS_ECDHE_ECDSA_WITH_AES_128_CCM },
+		"another connection ID":   func(x *exported, _ *trace) { x.RemoteConnectionID[5] ^= 1 },
+		"no connection ID":        func(x *exported, _ *trace) { x.RemoteConnectionID = nil },
+		"another record":          func(_ *exported, sent *trace) { sent.sealed[len(sent.sealed)-1] ^= 1 },
+		"another nonce in it":     func(_ *exported, sent *trace) { sent.sealed[headerLen+6] ^= 1 },
+		"another number on it":    func(_ *exported, sent *trace) { sent.sealed[10] ^= 1 },
+		"a record without an end": func(_ *exported, sent *trace) { sent.sealed = sent.sealed[:40] },
+		"nothing was sealed":      func(_ *exported, sent *trace) { sent.sealed = nil },
 	} {
 		x, err := decodeState(data)
 		check(t, err)
-		change(x)
-		if err := (&estate{secrets: x.secrets()}).agree(&state); !errors.Is(err, ErrHandOver) {
+		fake := trace{sealed: bytes.Clone(sent.sealed)}
+		change(x, &fake)
+		if _, err := x.takeFrom(frame.Client, &fake); !errors.Is(err, ErrHandOver) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

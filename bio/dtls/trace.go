@@ -8,6 +8,7 @@ type trace struct {
 	serverHello bool     // a ServerHello
 	full        bool     // a message that is only in full handshakes: this one resumes no session
 	seq         uint64   // one more than the highest sequence number used in epoch 1
+	sealed      []byte   // the newest record of epoch 1, to the end of its datagram
 	last        [][]byte // the newest datagrams from the one with ChangeCipherSpec on: the end of the newest flight
 	alert       [2]byte  // the newest unprotected alert; level 0: none
 }
@@ -19,7 +20,7 @@ func (t *trace) note(d []byte) {
 		if contentType(p[0]) == typeCID {
 			// The length of the peer's connection ID is not known here. But only Finished carries one, and it is the
 			// last record of its flight.
-			t.used(binary.BigEndian.Uint64(p[3:]))
+			t.used(binary.BigEndian.Uint64(p[3:]), p)
 			break
 		}
 		r, rest, ok := cut(p, 0)
@@ -38,15 +39,16 @@ func (t *trace) note(d []byte) {
 	}
 }
 
-// used notes epoch‖sequence of a record.
-func (t *trace) used(number uint64) {
+// used notes epoch‖sequence of a record, with which raw begins.
+func (t *trace) used(number uint64, raw []byte) {
 	if number>>48 == 1 {
 		t.seq = max(t.seq, number&maxSeq+1)
+		t.sealed = raw
 	}
 }
 
 func (t *trace) noteRecord(r *record) {
-	t.used(uint64(r.epoch)<<48 | r.seq)
+	t.used(uint64(r.epoch)<<48|r.seq, r.raw)
 	switch {
 	case r.epoch > 0:
 	case r.typ == typeAlert && len(r.body) == 2:
