@@ -19,9 +19,10 @@
 // # Side traffic
 //
 // STUN messages, which bind the channel and keep it bound, and ChannelData on other channels are side traffic:
-// [frame.Side] has all of a message, padding included, and [frame.SideSender] takes one. This package neither allocates nor binds: the example turn does,
-// by pion/turn, and has several channels on one connection. What is neither STUN nor ChannelData is refused. A listener
-// that has more than TURN on its port tells protocols apart with [Classify].
+// [frame.Side] has all of a message, padding included, and [frame.SideSender] takes one. This package neither allocates
+// nor binds: the example turn does, by pion/turn, and has several channels on one connection. What is neither STUN nor
+// ChannelData is refused. A listener that has more than TURN on its port tells protocols apart with Classify of package
+// wrap/admission.
 //
 // # Grammar
 //

@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/channeldata"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -24,22 +21,10 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := channeldata.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, channeldata.Parse, arg) }
 
 func newMachine(tb testing.TB, arg string) frame.Machine {
-	tb.Helper()
-	m, err := parse(tb, arg)(frame.Client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return m
+	return codectest.Machine(tb, parse(tb, arg), frame.Client)
 }
 
 func TestRules(t *testing.T) {
@@ -48,22 +33,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "channeldata")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	p, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "channeldata") }
 
 // What coturn 4.6.1 sent to a client over TCP, in this order: the answers to Allocate and ChannelBind, two DTLS
 // datagrams of OpenSSL. The padding of the last is not zero.
@@ -86,7 +56,7 @@ func texts(ev []frame.Event) (list []string) {
 // A connection to coturn over TCP is cut into its messages, however it comes, and each goes where it belongs.
 func TestTCPStreamOfCoturn(t *testing.T) {
 	m := newMachine(t, "tcp")
-	stream := unhex(t, allocated+bound+hello+alert)
+	stream := codectest.Bytes(t, allocated+bound+hello+alert)
 	want := []string{"side " + allocated, "side " + bound, "in " + hello[8:], "in " + alert[8:len(alert)-2]}
 	for name, src := range map[string]io.Reader{
 		"at once":          bytes.NewReader(stream),
@@ -129,7 +99,7 @@ func TestWhatReachesTLS(t *testing.T) {
 		{"udp", "7fff 0000", "side 7fff0000"},
 		{"udp", allocated, "side " + allocated},
 	} {
-		ev, err := newMachine(t, c.arg).Recv(nil, frame.NewBuf(0, unhex(t, c.frame), 0))
+		ev, err := newMachine(t, c.arg).Recv(nil, frame.NewBuf(0, codectest.Bytes(t, c.frame), 0))
 		if got := strings.Join(texts(ev), " "); err != nil || got != c.want {
 			t.Errorf("%s: %s: %q, %v; want %q", c.arg, c.frame, got, err, c.want)
 		}
@@ -152,7 +122,7 @@ func TestRefused(t *testing.T) {
 		{"udp", allocated + "00", "is not"},
 		{"udp", strings.Replace(allocated, "2112a442", "2112a443", 1), "is not"},
 	} {
-		ev, err := newMachine(t, c.arg).Recv(nil, frame.NewBuf(0, unhex(t, c.frame), 0))
+		ev, err := newMachine(t, c.arg).Recv(nil, frame.NewBuf(0, codectest.Bytes(t, c.frame), 0))
 		if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why) || len(ev) != 0 {
 			t.Errorf("%s: %s: %d events, %v, want an error with %q", c.arg, c.frame, len(ev), err, c.why)
 		}
@@ -179,7 +149,7 @@ func TestSendSide(t *testing.T) {
 		{"udp", "", ""},
 	} {
 		m, peer := newMachine(t, c.arg), newMachine(t, c.arg)
-		side := unhex(t, c.side)
+		side := codectest.Bytes(t, c.side)
 		b := frame.Get(m.Limits().Head, len(side)+m.Limits().Tail)
 		copy(b.Append(len(side)), side)
 		ev, err := m.(frame.SideSender).SendSide(nil, b)
@@ -191,14 +161,14 @@ func TestSendSide(t *testing.T) {
 		}
 		sent := bytes.Clone(ev[0].Buf.Bytes())
 		ev, err = peer.Recv(nil, ev[0].Buf)
-		if !bytes.Equal(sent, unhex(t, c.sent)) || err != nil || len(ev) != 1 || ev[0].Kind != frame.Side {
+		if !bytes.Equal(sent, codectest.Bytes(t, c.sent)) || err != nil || len(ev) != 1 || ev[0].Kind != frame.Side {
 			t.Errorf("%s %s: sends %x, which is %v (%v) to the peer", c.arg, c.side, sent, ev, err)
 		}
 	}
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "channeldata", channeldata.Parse, map[string]string{
 		"":                   `bad carrier ""`,
 		"tls":                `bad carrier "tls"`,
 		"udp,":               `bad option ""`,
@@ -209,33 +179,7 @@ func TestParseRefuses(t *testing.T) {
 		"udp,channel=7fff":   `bad channel 7fff`,
 		"tcp,channel=4000,x": `bad option "channel=4000,x"`,
 		"channel=4000":       `bad carrier "channel=4000"`,
-	} {
-		_, err := channeldata.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "channeldata: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
-}
-
-// The ranges of RFC 9443, at both ends of each.
-func TestClassify(t *testing.T) {
-	for _, c := range []struct {
-		first, last byte
-		want        channeldata.Protocol
-	}{
-		{0, 3, channeldata.STUN}, {4, 15, channeldata.Unknown}, {16, 19, channeldata.ZRTP}, {20, 63, channeldata.DTLS},
-		{64, 79, channeldata.ChannelData}, {80, 127, channeldata.QUIC}, {128, 191, channeldata.RTP},
-		{192, 255, channeldata.QUIC},
-	} {
-		for v := int(c.first); v <= int(c.last); v++ {
-			if got := channeldata.Classify([]byte{byte(v)}); got != c.want {
-				t.Errorf("%d is %v, want %v", v, got, c.want)
-			}
-		}
-	}
-	if got := channeldata.Classify(nil); got != channeldata.Unknown {
-		t.Errorf("nothing is %v", got)
-	}
+	})
 }
 
 // tshark finds ChannelData, with the right length, in what this package sends over either carrier.

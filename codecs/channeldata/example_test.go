@@ -4,16 +4,26 @@ import (
 	"fmt"
 
 	"github.com/encase-tls/encase/codecs/channeldata"
+	"github.com/encase-tls/encase/frame"
 )
 
-// A port on which DTLS, STUN and media arrive: the first byte tells which handler a datagram is for.
-func ExampleClassify() {
-	for _, datagram := range []string{"\x16\xfe\xfd", "\x00\x01\x00\x00", "\x40\x00\x00\x0d", "\x80\x60"} {
-		fmt.Println(channeldata.Classify([]byte(datagram)))
+// Over TCP the data of the channel is for DTLS; what comes on another channel is side traffic.
+func ExampleNew() {
+	mk, err := channeldata.New(channeldata.Options{Stream: true, Channel: 0x4001})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := mk(frame.Client)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, message := range []string{"\x40\x01\x00\x03\x16\xfe\xfd\x00", "\x40\x02\x00\x02hi\x00\x00"} {
+		ev, err := m.Recv(nil, frame.NewBuf(0, []byte(message), 0))
+		fmt.Printf("%v %x %v\n", ev[0].Kind, ev[0].Buf.Bytes(), err)
 	}
 	// Output:
-	// dtls
-	// stun
-	// channeldata
-	// rtp
+	// in 16fefd <nil>
+	// side 4002000268690000 <nil>
 }

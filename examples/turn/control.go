@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/turn/v4"
 
-	"github.com/encase-tls/encase/codecs/channeldata"
+	"github.com/encase-tls/encase/wrap/admission"
 )
 
 // STUN, as far as it matters here. https://www.rfc-editor.org/rfc/rfc8489.html#section-5
@@ -85,11 +85,11 @@ func (c *control) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // WriteTo implements net.PacketConn. There is one server.
 func (c *control) WriteTo(p []byte, _ net.Addr) (int, error) {
-	switch kind := channeldata.Classify(p); {
-	case kind == channeldata.ChannelData:
+	switch kind := admission.Classify(p); {
+	case kind == admission.TURNChannel:
 		c.channel.Store(uint32(binary.BigEndian.Uint16(p)))
 		return len(p), nil
-	case kind != channeldata.STUN || len(p) < stunHeader || method(p) == sendIndication:
+	case kind != admission.STUN || len(p) < stunHeader || method(p) == sendIndication:
 		return len(p), nil
 	case method(p) == allocate && c.ask.CompareAndSwap(true, false):
 		c.take(challenge(p))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/channeldata"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/admission"
 )
 
 // Credentials are what a TURN server knows a user by. The zero value is for a server that lets in everybody.
@@ -124,10 +125,10 @@ func (r *Relay) receive(next func() (*frame.Buf, error)) {
 func (r *Relay) sort(p []byte) {
 	const header = 4
 	taken := false
-	switch kind := channeldata.Classify(p); {
-	case kind == channeldata.STUN:
+	switch kind := admission.Classify(p); {
+	case kind == admission.STUN:
 		taken = r.control.take(p)
-	case kind == channeldata.ChannelData && len(p) >= header:
+	case kind == admission.TURNChannel && len(p) >= header:
 		r.mu.Lock()
 		c := r.channels[binary.BigEndian.Uint16(p)]
 		r.mu.Unlock()

@@ -23,8 +23,8 @@ func (p Protocol) String() string {
 	return "unknown"
 }
 
-// Classify returns the protocol of a datagram. It looks at the first byte and at nothing else: whether a datagram is
-// what it seems to be is for that protocol to find out.
+// Classify returns the protocol of a datagram, for a port on which several are spoken. It looks at the first byte and at
+// nothing else: whether a datagram is what it seems to be is for that protocol to find out. The datagram is only read.
 //
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7 and its update,
 // https://www.rfc-editor.org/rfc/rfc9443.html#section-2
