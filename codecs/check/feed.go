@@ -39,7 +39,7 @@ func Sample(mk frame.Maker) (s Samples, err error) {
 }
 
 // Feed gives a new Machine data from its carrier: a stream if it is a Delimiter, else one datagram. It returns an
-// error if that breaks the rule Noise. A panic is not caught.
+// error if that breaks the rule Noise. A panic is not caught. data is only read.
 func Feed(mk frame.Maker, role frame.Role, data []byte) error {
 	m, err := mk(role)
 	if err != nil {
@@ -86,7 +86,7 @@ func Feed(mk frame.Maker, role frame.Role, data []byte) error {
 }
 
 // FeedPreamble gives the Preamble of a new Machine a stream that begins with data and ends there. It returns an
-// error if Exchange fails for another reason than the data or its end.
+// error if Exchange fails for another reason than the data or its end. data is only read.
 func FeedPreamble(mk frame.Maker, role frame.Role, data []byte) error {
 	s := newSubject(mk, role.Peer())
 	if _, ok := s.machine(role).(frame.Preamble); !ok {

@@ -121,7 +121,7 @@ type Options struct {
 	Exchange *Exchange
 }
 
-// New returns a Maker of Machines.
+// New returns a Maker of Machines. Its error says which of the options is out of range.
 func New(o Options) (frame.Maker, error) {
 	o, err := o.complete()
 	if err != nil {

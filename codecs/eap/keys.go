@@ -19,7 +19,7 @@ func (Key) Format(f fmt.State, _ rune) { io.WriteString(f, "(secret)") }
 // MarshalText refuses to write the key into a file.
 func (Key) MarshalText() ([]byte, error) { return nil, errors.New("eap: a Key is not for files") }
 
-// A Result is what comes of an authentication. SessionID names it; both ends have the same.
+// A Result is what comes of an authentication, the receiver's to keep. SessionID names it; both ends have the same.
 // https://www.rfc-editor.org/rfc/rfc5247.html#section-1.2
 type Result struct {
 	Identity  string // what the peer calls itself; nothing proves it but, perhaps, its certificate
@@ -62,7 +62,7 @@ func (m *Machine) clockAfterHandshake() {
 	}
 }
 
-// Keys returns the MSK, once TLS is established.
+// Keys returns the MSK, once TLS is established. It is the Machine's: do not change it.
 func (m *Machine) Keys() (msk *Key, ok bool) { return &m.result.MSK, m.established }
 
 // Identity returns what the peer calls itself, "" on a server that has not heard it.

@@ -83,7 +83,7 @@ const (
 type Options struct {
 	FCS    int    // bits of the check sequence: 16 or 32; 0: 16
 	ACCM   uint32 // bit n says that control character n must be escaped
-	Header []byte // in front of the payload; nil: ff 03
+	Header []byte // in front of the payload; nil: ff 03. New copies it
 	Max    int    // longest payload in bytes; 0: DefaultMax
 	Lossy  bool   // drop what is no frame, instead of refusing it
 }

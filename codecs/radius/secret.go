@@ -15,7 +15,7 @@ const maxSecret = 1024
 // random: who has seen one packet can try secrets at home.
 type Secret struct{ key []byte }
 
-// NewSecret returns a Secret of 1 to 1024 bytes.
+// NewSecret returns a Secret of 1 to 1024 bytes, a copy of key.
 func NewSecret(key []byte) (*Secret, error) {
 	if len(key) == 0 || len(key) > maxSecret {
 		return nil, fmt.Errorf("radius: a secret of %d bytes (allowed: 1 to %d)", len(key), maxSecret)

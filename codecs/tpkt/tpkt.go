@@ -87,7 +87,8 @@ type Options struct {
 	Connected       bool   // no connection request and confirm
 }
 
-// New returns the Maker of Machines that implement [frame.Delimiter] and, unless o.Connected, [frame.Preamble].
+// New returns the Maker of Machines that implement [frame.Delimiter] and, unless o.Connected, [frame.Preamble]. The TSAPs
+// in o must not change any more.
 func New(o Options) (frame.Maker, error) {
 	switch {
 	case len(o.Calling) > maxTSAP || len(o.Called) > maxTSAP:
