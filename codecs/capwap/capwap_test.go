@@ -3,7 +3,6 @@ package capwap_test
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"testing"
 
 	"github.com/encase-tls/encase/codecs"
@@ -12,7 +11,6 @@ import (
 	"github.com/encase-tls/encase/codecs/dtlstest"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -22,13 +20,7 @@ func TestMain(m *testing.M) {
 
 func TestRules(t *testing.T) { codectest.Run(t, capwap.Maker) }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "capwap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "capwap") }
 
 func TestNoArgument(t *testing.T) {
 	if _, err := codecs.Parse("capwap:x"); err == nil || err.Error() != `capwap: takes no argument, not "x"` {
@@ -37,12 +29,7 @@ func TestNoArgument(t *testing.T) {
 }
 
 func newMachine(tb testing.TB) frame.Machine {
-	tb.Helper()
-	m, err := capwap.Maker(frame.Server)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return m
+	return codectest.Machine(tb, capwap.Maker, frame.Server)
 }
 
 // A Discovery Request in the clear reaches the side, as it is, and not TLS.

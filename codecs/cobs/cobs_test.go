@@ -5,16 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/cobs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -22,23 +19,10 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := cobs.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, cobs.Parse, arg) }
 
 func codec(tb testing.TB, arg string) frame.StreamCodec {
-	tb.Helper()
-	m, err := parse(tb, arg)(frame.Client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	send, _, _ := frame.CodecsOf(m)
-	return send.(frame.StreamCodec)
+	return codectest.Codec(tb, parse(tb, arg)).(frame.StreamCodec)
 }
 
 func TestRules(t *testing.T) {
@@ -47,22 +31,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "cobs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	p, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "cobs") }
 
 // plainly is the algorithm of the paper: a byte at a time, and nothing in place. It writes an empty block behind a full
 // one at the end, too.
@@ -158,7 +127,7 @@ func TestNoise(t *testing.T) {
 		{"lossy,max=4", "06 61 61 61 61 61 00 02 62 00", "[b]"},          // too long
 		{"lossy,max=4", strings.Repeat("55", 13) + "00 02 62 00", "[b]"}, // longer than a frame can be
 	} {
-		got, err := read(t, codec(t, c.arg), c.stream)
+		got, err := codectest.Payloads(t, codec(t, c.arg), c.stream)
 		if fmt.Sprint(got) != c.want || errors.Is(err, frame.ErrMalformed) {
 			t.Errorf("%q: %s: %v, %v; want %s", c.arg, c.stream, got, err, c.want)
 		}
@@ -175,13 +144,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"crc=32", "04 61 62 63 00", "checksum"},
 		{"max=2", "04 61 61 61 61", "no zero within"},
 	} {
-		_, err := read(t, codec(t, c.arg), c.stream)
+		_, err := codectest.Payloads(t, codec(t, c.arg), c.stream)
 		if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: %s: %v, want an error with %q", c.arg, c.stream, err, c.why)
 		}
 	}
 	for _, f := range []string{"", "01", "02 61", "02 61 00 02 62 00", "00 00", "04 61 61 61 00"} {
-		err := codec(t, "max=2").Decode(frame.NewBuf(0, unhex(t, f), 0))
+		err := codec(t, "max=2").Decode(frame.NewBuf(0, codectest.Bytes(t, f), 0))
 		if !errors.Is(err, frame.ErrMalformed) {
 			t.Errorf("one frame %s: %v", f, err)
 		}
@@ -190,7 +159,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDropped(t *testing.T) {
 	c := codec(t, "lossy")
-	if _, err := read(t, c, "03 61 00 02 61 00 ff 00"); errors.Is(err, frame.ErrMalformed) {
+	if _, err := codectest.Payloads(t, c, "03 61 00 02 61 00 ff 00"); errors.Is(err, frame.ErrMalformed) {
 		t.Fatal(err)
 	}
 	if n := c.(interface{ Dropped() uint64 }).Dropped(); n != 2 {
@@ -199,7 +168,7 @@ func TestDropped(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "cobs", cobs.Parse, map[string]string{
 		"x":             `unknown option "x"`,
 		"lossy=1":       `unknown option "lossy=1"`,
 		"lossy,":        `unknown option ""`,
@@ -211,79 +180,14 @@ func TestParseRefuses(t *testing.T) {
 		"max=0":         `bad number in "max=0"`,
 		"max=65001":     `bad max 65001 (allowed: 1 to 65000)`,
 		"max=1,max=2":   `max is given twice`,
-	} {
-		_, err := cobs.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "cobs: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 }
 
 func FuzzRecv(f *testing.F)  { codectest.Fuzz(f, parse(f, "max=600,crc=16")) }
 func FuzzLossy(f *testing.F) { codectest.Fuzz(f, parse(f, "max=30,lossy")) }
 
-// read returns the payloads of a stream, with the number of frames refused or dropped.
-func read(t *testing.T, c frame.StreamCodec, stream string) (payloads []string, err error) {
-	t.Helper()
-	r := frame.NewReader(bytes.NewReader(unhex(t, stream)), c, 0)
-	for {
-		b, err := r.Next()
-		if err == nil {
-			err = c.Decode(b)
-		}
-		if err != nil {
-			return payloads, err
-		}
-		if b.Len() > 0 {
-			payloads = append(payloads, string(b.Bytes()))
-		}
-	}
-}
-
-// The figures have the copy in them that gives each round its bytes. Payloads change, so that the processor cannot
-// learn where the zeros lie.
 func BenchmarkCodec(b *testing.B) {
 	for _, arg := range []string{"max=16384", "crc=16", "crc=32"} {
-		b.Run(arg, func(b *testing.B) { benchmark(b, codec(b, arg)) })
+		b.Run(arg, func(b *testing.B) { codectest.Benchmark(b, codec(b, arg)) })
 	}
-}
-
-func benchmark(b *testing.B, c frame.Codec) {
-	l := c.Limits()
-	full := make([]byte, l.Head+l.MaxFrame())
-	for _, n := range []int{1350, 16384} {
-		payloads, frames := samples(b, c, n)
-		run := func(name string, inputs [][]byte, f func(*frame.Buf) error) {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				b.SetBytes(int64(n))
-				b.ReportAllocs()
-				var buf frame.Buf
-				for i := 0; b.Loop(); i++ {
-					p := inputs[i%len(inputs)]
-					buf.Borrow(full, l.Head, l.Head+copy(full[l.Head:], p))
-					if err := f(&buf); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-		run("encode", payloads, c.Encode)
-		run("decode", frames, c.Decode)
-	}
-}
-
-// samples returns random payloads of n bytes and their frames.
-func samples(b *testing.B, c frame.Codec, n int) (payloads, frames [][]byte) {
-	l := c.Limits()
-	r := rand.NewChaCha8([32]byte{})
-	for range 64 {
-		p := make([]byte, n)
-		r.Read(p)
-		encoded := frame.NewBuf(l.Head, p, l.Tail)
-		if err := c.Encode(encoded); err != nil {
-			b.Fatal(err)
-		}
-		payloads, frames = append(payloads, p), append(frames, encoded.Bytes())
-	}
-	return payloads, frames
 }

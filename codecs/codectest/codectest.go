@@ -1,8 +1,11 @@
 // Package codectest tests codecs: every rule of package check as a subtest, a fuzzer, and a runner of test vectors.
 //
-//	func TestRules(t *testing.T)  { codectest.Run(t, mk) }
-//	func FuzzRecv(f *testing.F)   { codectest.Fuzz(f, mk) }
+//	func TestRules(t *testing.T)   { codectest.Run(t, mk) }
+//	func FuzzRecv(f *testing.F)    { codectest.Fuzz(f, mk) }
 //	func TestVectors(t *testing.T) { codectest.Vectors(t, os.DirFS("testdata"), parse) }
+//
+// What else many tests of codecs need is here as well: the arguments of a spec that are wrong ([Refused]), streams of
+// frames written down in hexadecimal ([Payloads]), and benchmarks.
 package codectest
 
 import (

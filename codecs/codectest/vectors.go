@@ -6,9 +6,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/vector"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/spec/vectors"
 )
+
+// SpecVectors runs the vectors that spec/vectors has for a codec of this module, which must be registered.
+func SpecVectors(t *testing.T, name string) {
+	Vectors(t, SpecFiles(t, name), codecs.Parse)
+}
+
+// SpecFiles returns the files of those vectors, for who has to help with their specs.
+func SpecFiles(t *testing.T, name string) fs.FS {
+	t.Helper()
+	files, err := fs.Sub(vectors.FS, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
 
 // Vectors runs every test vector in fsys, each file called *.txt, in a subtest named after its id. Their form is
 // described in spec/vectors/README.md. parse makes a Maker of what a vector says under "codec".

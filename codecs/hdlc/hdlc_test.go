@@ -5,17 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/hdlc"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -23,23 +20,10 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := hdlc.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, hdlc.Parse, arg) }
 
 func codec(tb testing.TB, arg string) frame.StreamCodec {
-	tb.Helper()
-	m, err := parse(tb, arg)(frame.Client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	send, _, _ := frame.CodecsOf(m)
-	return send.(frame.StreamCodec)
+	return codectest.Codec(tb, parse(tb, arg)).(frame.StreamCodec)
 }
 
 func TestRules(t *testing.T) {
@@ -49,22 +33,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "hdlc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	p, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "hdlc") }
 
 // plainly is the framing a byte at a time, with the FCS bit by bit, and nothing in place.
 func plainly(payload []byte, accm uint32) []byte {
@@ -135,7 +104,7 @@ func TestNoise(t *testing.T) {
 		{"lossy", a + "55 55 55 55 55 55" + b + b, "[a b b]"},
 		{"lossy,max=4", "7e" + strings.Repeat("55", 21) + "7e" + a, "[a]"}, // longer than a frame can be
 	} {
-		got, err := read(t, codec(t, c.arg), c.stream)
+		got, err := codectest.Payloads(t, codec(t, c.arg), c.stream)
 		if fmt.Sprint(got) != c.want || errors.Is(err, frame.ErrMalformed) {
 			t.Errorf("%q: %s: %v, %v; want %s", c.arg, c.stream, got, err, c.want)
 		}
@@ -152,13 +121,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"header=none,max=4", abc, "longer than max"},
 		{"max=2", "7e" + strings.Repeat("55", 13), "no flag within"},
 	} {
-		_, err := read(t, codec(t, c.arg), c.stream)
+		_, err := codectest.Payloads(t, codec(t, c.arg), c.stream)
 		if !errors.Is(err, frame.ErrMalformed) || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: %s: %v, want an error with %q", c.arg, c.stream, err, c.why)
 		}
 	}
 	for _, f := range []string{"", "7e", a[:4], a[:len(a)-2], a + a, "7e 7e 7e"} {
-		err := codec(t, "").Decode(frame.NewBuf(0, unhex(t, f), 0))
+		err := codec(t, "").Decode(frame.NewBuf(0, codectest.Bytes(t, f), 0))
 		if !errors.Is(err, frame.ErrMalformed) {
 			t.Errorf("one frame %s: %v", f, err)
 		}
@@ -184,7 +153,7 @@ func TestDropped(t *testing.T) {
 	a := hex.EncodeToString(plainly([]byte("a"), 0))
 	for arg, want := range map[string]uint64{"": 2, "lossy": 3} {
 		c := codec(t, arg)
-		read(t, c, "55 7e 7e"+a+"7e ff 03 61 7d 7e"+a[:6]+"62"+a[8:])
+		codectest.Payloads(t, c, "55 7e 7e"+a+"7e ff 03 61 7d 7e"+a[:6]+"62"+a[8:])
 		if n := c.(interface{ Dropped() uint64 }).Dropped(); n != want {
 			t.Errorf("%q: %d frames are dropped, want %d", arg, n, want)
 		}
@@ -192,7 +161,7 @@ func TestDropped(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "hdlc", hdlc.Parse, map[string]string{
 		"x":                         `unknown option "x"`,
 		"lossy,":                    `unknown option ""`,
 		"lossy,lossy":               `lossy is given twice`,
@@ -206,80 +175,15 @@ func TestParseRefuses(t *testing.T) {
 		"max=0":                     `bad number in "max=0"`,
 		"max=32001":                 `bad max 32001 (allowed: 1 to 32000)`,
 		"max=1,max=2":               `max is given twice`,
-	} {
-		_, err := hdlc.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "hdlc: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 }
 
 func FuzzRecv(f *testing.F)  { codectest.Fuzz(f, parse(f, "max=300,accm=000a0000")) }
 func FuzzLossy(f *testing.F) { codectest.Fuzz(f, parse(f, "max=30,lossy,fcs=32,accm=ffffffff")) }
 
-// read returns the payloads of a stream, with the number of frames refused or dropped.
-func read(t *testing.T, c frame.StreamCodec, stream string) (payloads []string, err error) {
-	t.Helper()
-	r := frame.NewReader(bytes.NewReader(unhex(t, stream)), c, 0)
-	for {
-		b, err := r.Next()
-		if err == nil {
-			err = c.Decode(b)
-		}
-		if err != nil {
-			return payloads, err
-		}
-		if b.Len() > 0 {
-			payloads = append(payloads, string(b.Bytes()))
-		}
-	}
-}
-
-// The figures have the copy in them that gives each round its bytes. Payloads change, so that the processor cannot
-// learn where the escapes lie.
 func BenchmarkCodec(b *testing.B) {
 	for _, arg := range []string{"", "fcs=32", "accm=000a0000", "accm=ffffffff"} {
 		spec := strings.TrimPrefix(arg+",max=16384", ",")
-		b.Run(spec, func(b *testing.B) { benchmark(b, codec(b, spec)) })
+		b.Run(spec, func(b *testing.B) { codectest.Benchmark(b, codec(b, spec)) })
 	}
-}
-
-func benchmark(b *testing.B, c frame.Codec) {
-	l := c.Limits()
-	full := make([]byte, l.Head+l.MaxFrame())
-	for _, n := range []int{1350, 16384} {
-		payloads, frames := samples(b, c, n)
-		run := func(name string, inputs [][]byte, f func(*frame.Buf) error) {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				b.SetBytes(int64(n))
-				b.ReportAllocs()
-				var buf frame.Buf
-				for i := 0; b.Loop(); i++ {
-					p := inputs[i%len(inputs)]
-					buf.Borrow(full, l.Head, l.Head+copy(full[l.Head:], p))
-					if err := f(&buf); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-		run("encode", payloads, c.Encode)
-		run("decode", frames, c.Decode)
-	}
-}
-
-// samples returns random payloads of n bytes and their frames.
-func samples(b *testing.B, c frame.Codec, n int) (payloads, frames [][]byte) {
-	l := c.Limits()
-	r := rand.NewChaCha8([32]byte{})
-	for range 64 {
-		p := make([]byte, n)
-		r.Read(p)
-		encoded := frame.NewBuf(l.Head, p, l.Tail)
-		if err := c.Encode(encoded); err != nil {
-			b.Fatal(err)
-		}
-		payloads, frames = append(payloads, p), append(frames, encoded.Bytes())
-	}
-	return payloads, frames
 }

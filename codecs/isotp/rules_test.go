@@ -1,15 +1,11 @@
 package isotp_test
 
 import (
-	"io/fs"
-	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/isotp"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -17,14 +13,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := isotp.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, isotp.Parse, arg) }
 
 func TestRules(t *testing.T) {
 	for _, arg := range []string{"", "bs=8,stmin=2ms", "fd,max=65535", "half,bs=1,pad=none,be",
@@ -33,16 +22,10 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "isotp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "isotp") }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "isotp", isotp.Parse, map[string]string{
 		"x":                     `unknown option "x"`,
 		"x=1":                   `unknown option "x=1"`,
 		"fd=1":                  `unknown option "fd=1"`,
@@ -64,12 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		"stmin=1500us":          `bad stmin 1.5ms`,
 		"stmin=-1ms":            `bad stmin -1ms`,
 		"timeout=0":             `bad timeout 1ns`,
-	} {
-		_, err := isotp.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "isotp: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 	if _, err := isotp.New(isotp.Options{ServerID: 1, BitRateSwitch: true}); err == nil {
 		t.Error("New takes a bit rate switch without CAN FD")
 	}

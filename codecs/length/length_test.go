@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/length"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -36,33 +33,12 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "length")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "length") }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := length.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, length.Parse, arg) }
 
 func codec(tb testing.TB, arg string) frame.StreamCodec {
-	tb.Helper()
-	m, err := parse(tb, arg)(frame.Client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	send, _ := m.(interface {
-		Codecs() (send, recv frame.Codec)
-	}).Codecs()
-	return send.(frame.StreamCodec)
+	return codectest.Codec(tb, parse(tb, arg)).(frame.StreamCodec)
 }
 
 // The header of "hello" as other programs write it.
@@ -112,7 +88,7 @@ func TestMax(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "length", length.Parse, map[string]string{
 		"":                        `bad width ""`,
 		"17":                      `bad width "17"`,
 		"8le":                     `bad width "8le"`,
@@ -139,12 +115,7 @@ func TestParseRefuses(t *testing.T) {
 		"8,suffix=" + zeros(300):  `leave no room for a payload`,
 		"8,incl,adjust=0,incl":    `incl is given twice`,
 		"8,prefix=" + zeros(2000): `up to 1024 bytes`,
-	} {
-		_, err := length.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "length: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%.40q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 }
 
 func zeros(n int) string { return strings.Repeat("00", n) }

@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/eap"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -38,12 +36,8 @@ func FuzzRecv(f *testing.F) { codectest.Fuzz(f, maker(f, 200)) }
 
 // Vectors name their secret radius.secret; it lies beside them, where anybody may read it, and radius wants it private.
 func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "radius")
-	if err != nil {
-		t.Fatal(err)
-	}
 	secret := secretFile(t, "testing123\n", 0o600)
-	codectest.Vectors(t, files, func(spec string) (frame.Maker, error) {
+	codectest.Vectors(t, codectest.SpecFiles(t, "radius"), func(spec string) (frame.Maker, error) {
 		return codecs.Parse(strings.Replace(spec, "=radius.secret", "="+secret, 1))
 	})
 }

@@ -4,17 +4,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/dtlstest"
 	"github.com/encase-tls/encase/codecs/shim"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -24,24 +21,9 @@ func TestMain(m *testing.M) {
 
 var specs = []string{"vxlan", "vxlan,vni=16777215", "geneve", "geneve,vni=42,proto=0x6558", "gue", "gue,proto=255"}
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := shim.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, shim.Parse, arg) }
 
-func codec(tb testing.TB, arg string) frame.Codec {
-	tb.Helper()
-	m, err := parse(tb, arg)(frame.Client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	send, _, _ := frame.CodecsOf(m)
-	return send
-}
+func codec(tb testing.TB, arg string) frame.Codec { return codectest.Codec(tb, parse(tb, arg)) }
 
 func TestRules(t *testing.T) {
 	for _, spec := range specs {
@@ -49,13 +31,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "shim")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "shim") }
 
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ arg, frame, why string }{
@@ -90,7 +66,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "shim", shim.Parse, map[string]string{
 		"":                     `bad kind ""`,
 		"gre":                  `bad kind "gre"`,
 		"vxlan,":               `unknown option ""`,
@@ -101,12 +77,7 @@ func TestParseRefuses(t *testing.T) {
 		"gue,proto=256":        `bad number in "proto=256" (allowed: 0 to 255`,
 		"geneve,proto=0x10000": `(allowed: 0 to 65535`,
 		"geneve,vni=1,vni=1":   `vni is given twice`,
-	} {
-		_, err := shim.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "shim: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 	for _, o := range []shim.Options{{}, {Kind: shim.VXLAN, VNI: 1 << 24}, {Kind: shim.GUE, Protocol: 256}} {
 		if _, err := shim.New(o); err == nil {
 			t.Errorf("New(%+v) succeeds", o)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
 )
@@ -26,7 +27,7 @@ func (s *script) Write(p []byte) (int, error) { return s.wrote.Write(p) }
 // exchange runs the Preamble of a machine on bytes from its peer. It returns what the machine wrote.
 func exchange(t *testing.T, m frame.Machine, role frame.Role, peer string) (wrote, rest string, err error) {
 	t.Helper()
-	src := iotest.OneByteReader(bytes.NewReader(unhex(t, peer)))
+	src := iotest.OneByteReader(bytes.NewReader(codectest.Bytes(t, peer)))
 	s := &script{Reader: frame.NewReader(src, nil, 0)}
 	err = m.(frame.Preamble).Exchange(context.Background(), s, role)
 	left, readErr := io.ReadAll(s.Reader)
@@ -135,7 +136,7 @@ func TestTshark(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusal, _, _ := exchange(t, newMachine(t, "called=x", frame.Server), frame.Server, request)
-	packets := [][]byte{unhex(t, request), unhex(t, confirm), unhex(t, refusal)}
+	packets := [][]byte{codectest.Bytes(t, request), codectest.Bytes(t, confirm), codectest.Bytes(t, refusal)}
 	for _, n := range []int{7, 1500} {
 		ev, err := client.Send(nil, frame.NewBuf(7, make([]byte, n), 0), true)
 		if err != nil {

@@ -5,15 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"testing"
 
-	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/tpkt"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 func TestMain(m *testing.M) {
@@ -21,31 +18,10 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func parse(tb testing.TB, arg string) frame.Maker {
-	tb.Helper()
-	mk, err := tpkt.Parse(arg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, tpkt.Parse, arg) }
 
 func newMachine(tb testing.TB, arg string, role frame.Role) frame.Machine {
-	tb.Helper()
-	m, err := parse(tb, arg)(role)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return m
-}
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	p, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return codectest.Machine(tb, parse(tb, arg), role)
 }
 
 func TestRules(t *testing.T) {
@@ -54,13 +30,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "tpkt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codectest.Vectors(t, files, codecs.Parse)
-}
+func TestVectors(t *testing.T) { codectest.SpecVectors(t, "tpkt") }
 
 // A unit is cut so that no TPDU exceeds its size, and only the last one says that it is.
 func TestCutting(t *testing.T) {
@@ -118,7 +88,7 @@ func TestRecv(t *testing.T) {
 		var err error
 		for f := range strings.SplitSeq(c.frames, ",") {
 			var ev []frame.Event
-			ev, err = m.Recv(nil, frame.NewBuf(0, unhex(t, f), 0))
+			ev, err = m.Recv(nil, frame.NewBuf(0, codectest.Bytes(t, f), 0))
 			for _, e := range ev {
 				s := e.Kind.String() + ":"
 				if e.Buf != nil {
@@ -138,7 +108,7 @@ func TestRecv(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for arg, want := range map[string]string{
+	codectest.Refused(t, "tpkt", tpkt.Parse, map[string]string{
 		"x":                                  `unknown option "x"`,
 		"connected,":                         `unknown option ""`,
 		"connected=1":                        `unknown option "connected=1"`,
@@ -152,12 +122,7 @@ func TestParseRefuses(t *testing.T) {
 		"size=64":                            `bad size 64`,
 		"size=1000":                          `bad size 1000 (allowed: 128, 256, .. 8192)`,
 		"size=16384":                         `bad size 16384`,
-	} {
-		_, err := tpkt.Parse(arg)
-		if err == nil || !strings.HasPrefix(err.Error(), "tpkt: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("Parse(%q): %v, want an error with %q", arg, err, want)
-		}
-	}
+	})
 	if _, err := tpkt.New(tpkt.Options{Called: make([]byte, 33)}); err == nil {
 		t.Error("New takes a TSAP of 33 bytes")
 	}

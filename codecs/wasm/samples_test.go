@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,20 +18,12 @@ import (
 	_ "github.com/encase-tls/encase/codecs/length"
 	"github.com/encase-tls/encase/codecs/wasm"
 	"github.com/encase-tls/encase/frame"
-	"github.com/encase-tls/encase/spec/vectors"
 )
 
 // samples are specs of all samples.
 var samples = []string{"@length16", "@stamp", "@veil,key=00112233445566"}
 
-func parse(t testing.TB, arg string) frame.Maker {
-	t.Helper()
-	mk, err := wasm.Parse(arg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return mk
-}
+func parse(tb testing.TB, arg string) frame.Maker { return codectest.Maker(tb, wasm.Parse, arg) }
 
 // interpreted is parse for machines that the runtime has no compiler for.
 func interpreted(t testing.TB, arg string) frame.Maker {
@@ -73,10 +64,7 @@ func runRules(t *testing.T, mk frame.Maker) {
 }
 
 func TestVectors(t *testing.T) {
-	files, err := fs.Sub(vectors.FS, "wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := codectest.SpecFiles(t, "wasm")
 	t.Run("compiled", func(t *testing.T) { codectest.Vectors(t, files, codecs.Parse) })
 	t.Run("interpreted", func(t *testing.T) {
 		made := map[string]frame.Maker{}
@@ -95,10 +83,7 @@ func TestLengthVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := fs.Sub(vectors.FS, "length")
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := codectest.SpecFiles(t, "length")
 	for name, mk := range map[string]frame.Maker{"length16": parse(t, "@length16"), "right": right.Maker()} {
 		t.Run(name, func(t *testing.T) {
 			ran := 0
