@@ -148,7 +148,7 @@ func (r *roaming) way(endpoint string, conn net.Conn) network.Path {
 		r.paths[to] = p
 	}
 	if own := addressOf(conn.LocalAddr()); own.IsValid() && !own.IsUnspecified() {
-		p.Source = own // it may have been made just before a change
+		p.Source = own.WithZone("") // it may have been made just before a change
 	}
 	return p
 }

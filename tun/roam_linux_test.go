@@ -3,6 +3,8 @@ package tun
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -159,3 +161,58 @@ func TestWaitingForAWay(t *testing.T) {
 		t.Errorf("what was begun before ends with %v", err)
 	}
 }
+
+// A way to a link-local address is that through the interface of its zone, whatever other interfaces there are; it stays
+// the same until the address here changes, or the interface does.
+func TestWayToLinkLocal(t *testing.T) {
+	ns, other := tuntest.New(t), tuntest.New(t)
+	connect := func(name string) {
+		tuntest.Connect(ns, other, name, "192.0.2.2/32", name, "192.0.2.1/32")
+	}
+	address := func(address string) {
+		ns.IP("-6", "addr", "flush", "dev", "eth1")
+		ns.IP("-6", "addr", "add", address+"/64", "dev", "eth1", "nodad")
+		ns.AwaitAddress(address)
+	}
+	connect("eth0")
+	connect("eth1")
+	address("fe80::2")
+	r := newRoaming(ns.Path(), 0, 0, slog.New(slog.DiscardHandler))
+	defer r.close()
+	dial := func(from string) net.Conn {
+		return addressed{from: netip.MustParseAddrPort("[" + from + "%eth1]:1000"),
+			to: netip.MustParseAddrPort("[fe80::1%eth1]:443")}
+	}
+	for _, change := range []struct {
+		make func()
+		from string
+	}{
+		{func() {}, "fe80::2"},
+		{func() { address("fe80::77") }, "fe80::77"},
+		{func() { ns.IP("link", "del", "eth1"); connect("eth1"); address("fe80::77") }, "fe80::77"},
+	} {
+		change.make()
+		r.look()
+		conn := dial(change.from)
+		was := r.way("server", conn)
+		if was.Source.String() != change.from || was.Interface == 0 {
+			t.Fatalf("from %s: the way is %+v", change.from, was)
+		}
+		if r.look() || !r.leads(conn, was) {
+			t.Errorf("from %s: nothing has changed but the way, which was %+v", change.from, was)
+		}
+		address("fe80::99")
+		if !r.look() || r.leads(conn, was) {
+			t.Errorf("from %s: the address has changed, and the way has not: %+v", change.from, was)
+		}
+	}
+}
+
+// addressed is a connection of which nothing is known but where it is.
+type addressed struct {
+	net.Conn
+	from, to netip.AddrPort
+}
+
+func (a addressed) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(a.from) }
+func (a addressed) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(a.to) }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -67,9 +68,16 @@ func (w *Watcher) listen() {
 // taken. It is closed when nothing will be heard any more.
 func (w *Watcher) Changes() <-chan struct{} { return w.c }
 
-// Path returns the way to an address, for packets with a mark. It may be called by one goroutine at a time.
+// Path returns the way to an address, for packets with a mark. One with a zone is at the interface of that name or number,
+// and no other. It may be called by one goroutine at a time.
 func (w *Watcher) Path(to netip.Addr, mark uint32) Path {
-	routes, err := w.h.RouteGetWithOptions(net.IP(to.Unmap().AsSlice()), &netlink.RouteGetOptions{Mark: mark})
+	o := netlink.RouteGetOptions{Mark: mark}
+	if to.Zone() != "" {
+		if o.OifIndex = w.index(to.Zone()); o.OifIndex == 0 {
+			return Path{}
+		}
+	}
+	routes, err := w.h.RouteGetWithOptions(net.IP(to.Unmap().AsSlice()), &o)
 	if err != nil || len(routes) == 0 {
 		return Path{}
 	}
@@ -78,6 +86,18 @@ func (w *Watcher) Path(to netip.Addr, mark uint32) Path {
 	p.Gateway, _ = netip.AddrFromSlice(routes[0].Gw)
 	p.Source, p.Gateway = p.Source.Unmap(), p.Gateway.Unmap()
 	return p
+}
+
+// index returns the number of the interface that a zone stands for, 0 if there is none.
+func (w *Watcher) index(zone string) int {
+	if link, err := w.h.LinkByName(zone); err == nil {
+		return link.Attrs().Index
+	}
+	number, err := strconv.Atoi(zone)
+	if err != nil {
+		return 0
+	}
+	return max(number, 0)
 }
 
 // Close ends the Watcher.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func TestWatch(t *testing.T) {
 	ns.IP("link", "set", d.Name(), "up")
 	hears("an interface")
 
+	for _, dev := range []string{"eth0", d.Name()} {
+		ns.IP("-6", "addr", "add", "fe80::2/64", "dev", dev, "nodad")
+	}
 	ip := netip.MustParseAddr
 	eth := w.Path(ip("192.0.2.1"), 0).Interface
 	for _, c := range []struct {
@@ -59,6 +63,10 @@ func TestWatch(t *testing.T) {
 		{"::ffff:203.0.113.1", 0, Path{Source: ip("192.0.2.2"), Gateway: ip("192.0.2.1"), Interface: eth}},
 		{"203.0.113.1", 7, Path{Source: ip("192.0.2.2"), Gateway: ip("192.0.2.7"), Interface: eth}},
 		{"198.51.100.1", 0, Path{Source: ip("192.0.2.2"), Gateway: ip("192.0.2.9"), Interface: eth}},
+		{"fe80::1%eth0", 0, Path{Source: ip("fe80::2"), Interface: eth}},
+		{"fe80::1%" + strconv.Itoa(eth), 0, Path{Source: ip("fe80::2"), Interface: eth}},
+		{"fe80::1%" + d.Name(), 0, Path{Source: ip("fe80::2"), Interface: d.Index()}},
+		{"fe80::1%nosuch0", 0, Path{}},
 		{"2001:db8:1::1", 0, Path{Source: ip("2001:db8::2"), Gateway: ip("2001:db8::1"), Interface: eth}},
 	} {
 		if got := w.Path(ip(c.to), c.mark); got != c.want || eth == 0 {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 )
 
@@ -31,7 +32,7 @@ func newResolver(mark uint32) *resolver {
 // lookup returns the addresses of a host, at least one.
 func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a}, nil
+		return []netip.Addr{numbered(a)}, nil
 	}
 	list, err := r.net.LookupNetIP(ctx, "ip", host)
 	r.mu.Lock()
@@ -45,4 +46,18 @@ func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, error
 		return nil, fmt.Errorf("the name %s has no address: %w", host, err)
 	}
 	return slices.Clone(r.known[host]), nil
+}
+
+// numbered returns an address whose zone, if it has one, is the number of the interface instead of its name. The name may
+// be that of another interface now, such as one that was taken out and put in again, and package net notices that only
+// after a minute.
+func numbered(a netip.Addr) netip.Addr {
+	if a.Zone() == "" {
+		return a
+	}
+	i, err := net.InterfaceByName(a.Zone())
+	if err != nil {
+		return a
+	}
+	return a.WithZone(strconv.Itoa(i.Index))
 }
