@@ -36,7 +36,6 @@ package cobs
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
@@ -92,22 +91,15 @@ func New(o Options) (frame.Maker, error) {
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		if err := o.set(option); err != nil {
-			return nil, err
-		}
+	if err := codecs.EachOption("cobs", arg, o.set); err != nil {
+		return nil, err
 	}
 	return New(o)
 }
 
-func (o *Options) set(option string) error {
-	name, value, _ := strings.Cut(option, "=")
+// set takes one option: the whole of it, what stands in front of "=" and what behind.
+func (o *Options) set(option, name, value string) error {
 	if option == "lossy" {
-		if o.Lossy {
-			return fmt.Errorf("cobs: lossy is given twice")
-		}
 		o.Lossy = true
 		return nil
 	}
@@ -117,11 +109,8 @@ func (o *Options) set(option string) error {
 		return fmt.Errorf("cobs: unknown option %q (have crc=16, crc=32, max=N, lossy)", option)
 	}
 	n, err := strconv.Atoi(value)
-	switch {
-	case err != nil || n < 1:
+	if err != nil || n < 1 {
 		return fmt.Errorf("cobs: bad number in %q (allowed: crc=16, crc=32; max=1 to %d)", option, maxMax)
-	case *field != 0:
-		return fmt.Errorf("cobs: %s is given twice", name)
 	}
 	*field = n
 	return nil

@@ -3,16 +3,16 @@ package eap
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
 )
 
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
-	err := Each(arg, func(name, value string) error {
+	err := codecs.EachOption("eap", arg, func(_, name, value string) error {
 		known, err := o.Set(name, value)
 		switch {
 		case err != nil:
@@ -30,25 +30,6 @@ func Parse(arg string) (frame.Maker, error) {
 
 // OptionNames are those that Set knows, for the errors of protocols that carry EAP.
 const OptionNames = "identity, mtu, max, timeout, repeat"
-
-// Each calls set for each option of a spec's argument, "name=value" with commas between them. Its error says what is
-// wrong with their form, without the name of a codec only if it is set's own.
-func Each(arg string, set func(name, value string) error) error {
-	seen := map[string]bool{}
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		name, value, _ := strings.Cut(option, "=")
-		if seen[name] {
-			return fmt.Errorf("eap: %s is given twice", name)
-		}
-		seen[name] = true
-		if err := set(name, value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Set sets the option of a spec to what its text says. known is false if there is no such option.
 func (o *Options) Set(name, value string) (known bool, err error) {

@@ -106,13 +106,14 @@ func New(o Options) (frame.Maker, error) {
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
-	if err := eap.Each(arg, o.set); err != nil {
+	if err := codecs.EachOption("eapol", arg, o.set); err != nil {
 		return nil, err
 	}
 	return New(o)
 }
 
-func (o *Options) set(name, value string) (err error) {
+// set takes one option: what stands in front of "=" and what behind.
+func (o *Options) set(_, name, value string) (err error) {
 	known := true
 	switch name {
 	case "version":

@@ -4,26 +4,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
 )
 
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
-	seen := map[string]bool{}
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		name, value, _ := strings.Cut(option, "=")
-		if seen[name] {
-			return nil, fmt.Errorf("hdlc: %s is given twice", name)
-		}
-		seen[name] = true
-		if err := o.set(option, name, value); err != nil {
-			return nil, err
-		}
+	if err := codecs.EachOption("hdlc", arg, o.set); err != nil {
+		return nil, err
 	}
 	return New(o)
 }

@@ -6,34 +6,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
 )
 
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	o := Options{ClientID: 0x7e0, ServerID: 0x7e8, Padding: 0xcc}
-	seen := map[string]bool{}
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		name, value, valued := strings.Cut(option, "=")
-		if seen[name] {
-			return nil, fmt.Errorf("isotp: %s is given twice", name)
+	err := codecs.EachOption("isotp", arg, func(option, name, value string) error {
+		if option == name {
+			return o.setFlag(option)
 		}
-		seen[name] = true
-		set := o.setValue
-		if !valued {
-			set = o.setFlag
-		}
-		if err := set(option, name, value); err != nil {
-			return nil, err
-		}
+		return o.setValue(option, name, value)
+	})
+	if err != nil {
+		return nil, err
 	}
 	o.FD = o.FD || o.BitRateSwitch
 	return New(o)
 }
 
-func (o *Options) setFlag(option, _, _ string) error {
+func (o *Options) setFlag(option string) error {
 	flags := map[string]*bool{"fd": &o.FD, "brs": &o.BitRateSwitch, "be": &o.BigEndian, "half": &o.HalfDuplex}
 	flag, known := flags[option]
 	if !known {

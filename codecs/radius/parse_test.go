@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 		"secret-file=a,repeat=1s":              `unknown option "repeat"`,
 		"secret-file=a,resend=x":               "x",
 		"secret-file=a,resend=0s":              "bad resend",
-		"secret-file=a,secret-file=b":          "secret-file is given twice",
+		"secret-file=a,secret-file=b":          "radius: secret-file is given twice",
 		"secret-file=a,nas=" + strings.Repeat("n", 254): "more than 253 bytes",
 	} {
 		_, err := Parse(arg)

@@ -135,7 +135,7 @@ func (o *Options) complete() error {
 func Parse(arg string) (frame.Maker, error) {
 	o := Options{Secret: new(Secret)} // until the file is read
 	file := ""
-	err := eap.Each(arg, func(name, value string) error {
+	err := codecs.EachOption("radius", arg, func(_, name, value string) error {
 		if name == "secret-file" {
 			file = value
 			return nil

@@ -35,7 +35,6 @@ package slip
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/encase-tls/encase/codecs"
 	"github.com/encase-tls/encase/frame"
@@ -87,35 +86,27 @@ func New(o Options) (frame.Maker, error) {
 // Parse returns the Maker that the argument of a spec describes. The grammar is in the package documentation.
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		if err := o.set(option); err != nil {
-			return nil, err
-		}
+	if err := codecs.EachOption("slip", arg, o.set); err != nil {
+		return nil, err
 	}
 	return New(o)
 }
 
-func (o *Options) set(option string) error {
-	name, value, _ := strings.Cut(option, "=")
-	twice := false
+// set takes one option: the whole of it, what stands in front of "=" and what behind.
+func (o *Options) set(option, name, value string) error {
 	switch {
 	case option == "noflush":
-		twice, o.NoFlush = o.NoFlush, true
+		o.NoFlush = true
 	case option == "lossy":
-		twice, o.Lossy = o.Lossy, true
+		o.Lossy = true
 	case name == "max":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 {
 			return fmt.Errorf("slip: bad number in %q (allowed: 1 to %d)", option, maxMax)
 		}
-		twice, o.Max = o.Max != 0, n
+		o.Max = n
 	default:
 		return fmt.Errorf("slip: unknown option %q (have max=N, noflush, lossy)", option)
-	}
-	if twice {
-		return fmt.Errorf("slip: %s is given twice", name)
 	}
 	return nil
 }

@@ -101,20 +101,19 @@ func isToken(s string) bool {
 func Parse(arg string) (frame.Maker, error) {
 	var o Options
 	fields := map[string]*string{"host": &o.Host, "path": &o.Path, "protocol": &o.Protocol}
-	for rest, more := arg, arg != ""; more; {
-		var option string
-		option, rest, more = strings.Cut(rest, ",")
-		name, value, _ := strings.Cut(option, "=")
+	err := codecs.EachOption("websocket", arg, func(_, name, value string) error {
 		field, known := fields[name]
 		switch {
 		case !known:
-			return nil, fmt.Errorf("websocket: unknown option %q (have host=HOST, path=PATH, protocol=NAME)", name)
+			return fmt.Errorf("websocket: unknown option %q (have host=HOST, path=PATH, protocol=NAME)", name)
 		case value == "":
-			return nil, fmt.Errorf("websocket: %s has no value (leave it out for the default)", name)
-		case *field != "":
-			return nil, fmt.Errorf("websocket: %s is given twice", name)
+			return fmt.Errorf("websocket: %s has no value (leave it out for the default)", name)
 		}
 		*field = value
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return New(o)
 }
