@@ -34,8 +34,9 @@ bio/enginetest        : frame bio bio/ephemeral
 codecs                : frame
 codecs/all            : codecs/...
 codecs/check          : frame
+codecs/crc16          :
 codecs/codectest      : frame codecs codecs/check codecs/vector spec/vectors
-codecs/desc           : frame codecs codecs/check
+codecs/desc           : frame codecs codecs/check codecs/crc16
 codecs/wasm           : frame codecs codecs/check github.com/tetratelabs/wazero/...
 codecs/described      : frame codecs codecs/desc
 codecs/dissector      : frame codecs codecs/desc codecs/described
@@ -43,7 +44,7 @@ codecs/dtlstest       : frame codecs wrap/porttest
 codecs/eapol          : frame codecs codecs/eap
 codecs/radius         : frame codecs codecs/eap
 codecs/inspect        : frame codecs codecs/... github.com/gopacket/gopacket/...
-codecs/...            : frame codecs
+codecs/...            : frame codecs codecs/crc16
 wrap                  : frame bio golang.org/x/sys/...
 wrap/udp              : frame golang.org/x/net/... golang.org/x/sys/...
 wrap/admission        :

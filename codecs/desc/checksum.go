@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"math/bits"
 	"strings"
+
+	"github.com/encase-tls/encase/codecs/crc16"
 )
 
 // A summer computes a checksum. It does not retain or change p.
@@ -59,68 +61,20 @@ func crc32Of(polynomial uint32) func() summer {
 	}
 }
 
-// crc16 computes a CRC of 16 bits, eight bytes at a step: tables[k] holds what each value of a byte leaves behind when
-// k zero bytes follow it. The register is shifted to the right. A CRC that is defined with a shift to the left is
-// computed with the two bytes of register and tables exchanged, which is the same.
-type crc16 struct {
-	tables         [8][256]uint16
-	initial, final uint16 // final is added to the result
-	straight       bool
+// crc16Of is crc32Of for a table that make returns.
+func crc16Of(make func() *crc16.Table) func() summer {
+	return func() summer {
+		table := make()
+		return func(p []byte) uint64 { return uint64(table.Checksum(p)) }
+	}
 }
 
-// reflected16 is for CRCs that take the least significant bit first. polynomial has its bits in that order.
 func reflected16(polynomial, initial, final uint16) func() summer {
-	return func() summer {
-		c := &crc16{initial: initial, final: final}
-		for v := range c.tables[0] {
-			r := uint16(v)
-			for range 8 {
-				r = r>>1 ^ polynomial*(r&1)
-			}
-			c.tables[0][v] = r
-		}
-		return c.spread().sum
-	}
+	return crc16Of(func() *crc16.Table { return crc16.Reflected(polynomial, initial, final) })
 }
 
-// straight16 is for CRCs that take the most significant bit first.
 func straight16(polynomial, initial uint16) func() summer {
-	return func() summer {
-		c := &crc16{initial: bits.ReverseBytes16(initial), straight: true}
-		for v := range c.tables[0] {
-			r := uint16(v) << 8
-			for range 8 {
-				r = r<<1 ^ polynomial*(r>>15)
-			}
-			c.tables[0][v] = bits.ReverseBytes16(r)
-		}
-		return c.spread().sum
-	}
-}
-
-// spread makes the other tables from the first.
-func (c *crc16) spread() *crc16 {
-	for k := 1; k < len(c.tables); k++ {
-		for v, r := range c.tables[k-1] {
-			c.tables[k][v] = r>>8 ^ c.tables[0][byte(r)]
-		}
-	}
-	return c
-}
-
-func (c *crc16) sum(p []byte) uint64 {
-	r, t := c.initial, &c.tables
-	for ; len(p) >= 8; p = p[8:] {
-		r ^= binary.LittleEndian.Uint16(p)
-		r = t[7][byte(r)] ^ t[6][r>>8] ^ t[5][p[2]] ^ t[4][p[3]] ^ t[3][p[4]] ^ t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]]
-	}
-	for _, b := range p {
-		r = r>>8 ^ t[0][byte(r)^b]
-	}
-	if c.straight {
-		r = bits.ReverseBytes16(r)
-	}
-	return uint64(r ^ c.final)
+	return crc16Of(func() *crc16.Table { return crc16.Straight(polynomial, initial) })
 }
 
 // sum16 adds words of 64 bits with their carries brought round, which is the same modulo 2^16-1 as words of 16 bits.
