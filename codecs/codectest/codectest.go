@@ -5,7 +5,8 @@
 //	func TestVectors(t *testing.T) { codectest.Vectors(t, os.DirFS("testdata"), parse) }
 //
 // What else many tests of codecs need is here as well: the arguments of a spec that are wrong ([Refused]), streams of
-// frames written down in hexadecimal ([Payloads]), and benchmarks.
+// frames written down in hexadecimal ([Payloads]), a Machine that is taken through its protocol step by step ([Driver]),
+// and benchmarks.
 package codectest
 
 import (

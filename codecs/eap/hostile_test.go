@@ -8,17 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/frame"
 )
 
-// A driver is a Machine that a test gives packets, and the time.
+// A driver is a codectest.Driver that knows its Machine.
 type driver struct {
-	*Machine
-	t    testing.TB
-	at   time.Time
-	sent [][]byte // by the last call
-	got  []byte   // for TLS, by the last call
-	done []error  // by all calls
+	*codectest.Driver
+	m *Machine
 }
 
 func newDriver(t testing.TB, role frame.Role, o Options) *driver {
@@ -27,50 +24,7 @@ func newDriver(t testing.TB, role frame.Role, o Options) *driver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &driver{Machine: m, t: t, at: time.Unix(1e9, 0)}
-	if err := d.act(m.Start); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func (d *driver) act(f func([]frame.Event) ([]frame.Event, error)) error {
-	d.sent, d.got = nil, nil
-	ev, err := d.Tick(nil, d.at)
-	if err == nil {
-		ev, err = f(ev)
-	}
-	for _, e := range ev {
-		switch e.Kind {
-		case frame.Out:
-			d.sent = append(d.sent, bytes.Clone(e.Buf.Bytes()))
-		case frame.In:
-			d.got = append(d.got, e.Buf.Bytes()...)
-		case frame.Done:
-			d.done = append(d.done, e.Err)
-		}
-		if e.Buf != nil {
-			e.Buf.Release()
-		}
-	}
-	return err
-}
-
-func (d *driver) recv(p []byte) error {
-	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Recv(ev, frame.NewBuf(0, p, 0)) })
-}
-
-func (d *driver) send(p []byte) error {
-	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Send(ev, frame.NewBuf(0, p, 0), true) })
-}
-
-// passes lets time pass.
-func (d *driver) passes(t time.Duration) {
-	d.t.Helper()
-	d.at = d.at.Add(t)
-	if err := d.act(func(ev []frame.Event) ([]frame.Event, error) { return ev, nil }); err != nil {
-		d.t.Error(err)
-	}
+	return &driver{codectest.NewDriver(t, m), m}
 }
 
 // tlsPacket returns a packet of EAP-TLS.
@@ -85,11 +39,11 @@ func begun(t testing.TB, role frame.Role, o Options) (d *driver, code, id byte) 
 	t.Helper()
 	d = newDriver(t, role, o)
 	if role == frame.Server {
-		d.recv([]byte{CodeResponse, 1, 0, 6, typeIdentity, 'u'})
+		d.Recv([]byte{CodeResponse, 1, 0, 6, typeIdentity, 'u'})
 		return d, CodeResponse, 2
 	}
-	d.recv(tlsPacket(CodeRequest, 1, flagStart))
-	d.send([]byte("hello"))
+	d.Recv(tlsPacket(CodeRequest, 1, flagStart))
+	d.Send([]byte("hello"))
 	return d, CodeRequest, 2
 }
 
@@ -123,7 +77,7 @@ func TestFragmentsRefused(t *testing.T) {
 			d, code, id := begun(t, role, Options{MaxFlight: 1000})
 			var err error
 			for i, f := range c.packets {
-				err = d.recv(tlsPacket(code, id+byte(i), f.flags, f.data...))
+				err = d.Recv(tlsPacket(code, id+byte(i), f.flags, f.data...))
 			}
 			wantEnd(t, d, c.name, err, c.want)
 		}
@@ -133,18 +87,18 @@ func TestFragmentsRefused(t *testing.T) {
 // wantEnd checks that an exchange is over for want.
 func wantEnd(t *testing.T, d *driver, name string, err, want error) {
 	t.Helper()
-	if err != want || !errors.Is(err, frame.ErrMalformed) || len(d.done) != 1 || d.done[0] != want {
-		t.Errorf("%v, %s: %v, done %v; want %v", d.role, name, err, d.done, want)
+	if err != want || !errors.Is(err, frame.ErrMalformed) || len(d.Done) != 1 || d.Done[0] != want {
+		t.Errorf("%v, %s: %v, done %v; want %v", d.m.role, name, err, d.Done, want)
 	}
-	failure := len(d.sent) == 1 && d.sent[0][0] == CodeFailure
-	if failure != (d.role == frame.Server) {
-		t.Errorf("%v, %s: it sends %x", d.role, name, d.sent)
+	failure := len(d.Sent) == 1 && d.Sent[0][0] == CodeFailure
+	if failure != (d.m.role == frame.Server) {
+		t.Errorf("%v, %s: it sends %x", d.m.role, name, d.Sent)
 	}
-	if _, ok := d.Deadline(); ok || d.Backlog() != 0 {
-		t.Errorf("%v, %s: a Deadline or a backlog after the end", d.role, name)
+	if _, ok := d.m.Deadline(); ok || d.m.Backlog() != 0 {
+		t.Errorf("%v, %s: a Deadline or a backlog after the end", d.m.role, name)
 	}
-	if err := d.send([]byte("late")); err != want {
-		t.Errorf("%v, %s: Send after the end: %v", d.role, name, err)
+	if err := d.Send([]byte("late")); err != want {
+		t.Errorf("%v, %s: Send after the end: %v", d.m.role, name, err)
 	}
 }
 
@@ -153,9 +107,9 @@ func TestAcknowledgementWithData(t *testing.T) {
 	for _, role := range []frame.Role{frame.Client, frame.Server} {
 		for _, flags := range []byte{0, flagMore} {
 			d, code, id := begun(t, role, Options{MTU: 64})
-			d.recv(tlsPacket(code, id, 0, 'h'))
-			d.send(make([]byte, 200))
-			wantEnd(t, d, "data", d.recv(tlsPacket(code, id+1, flags, 'x')), errNoAck)
+			d.Recv(tlsPacket(code, id, 0, 'h'))
+			d.Send(make([]byte, 200))
+			wantEnd(t, d, "data", d.Recv(tlsPacket(code, id+1, flags, 'x')), errNoAck)
 		}
 	}
 }
@@ -165,7 +119,7 @@ func TestFloods(t *testing.T) {
 	d, code, id := begun(t, frame.Server, Options{MaxFlight: maxMaxFlight})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if err := d.recv(tlsPacket(code, id, both, 0, 0xff, 0xff, 0xff, 'a')); err != nil {
+	if err := d.Recv(tlsPacket(code, id, both, 0, 0xff, 0xff, 0xff, 'a')); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -176,8 +130,8 @@ func TestFloods(t *testing.T) {
 	d, code, id = begun(t, frame.Client, Options{})
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
-		err = d.recv(tlsPacket(code, id+byte(i), 0))
-		d.passes(pollAfter)
+		err = d.Recv(tlsPacket(code, id+byte(i), 0))
+		d.Pass(pollAfter)
 	}
 	if err != errIdle {
 		t.Errorf("packets without data: %v, want %v", err, errIdle)
@@ -194,12 +148,12 @@ func TestStrangersAreIgnored(t *testing.T) {
 			tlsPacket(code, id, flagStart), tlsPacket(code^3, id, 0, 'x'), {code, id, 0, 5, typeTLS},
 			tlsPacket(code, id, flagLength, 0, 0),
 		} {
-			if err := d.recv(p); !errors.Is(err, frame.ErrMalformed) || len(d.sent)+len(d.got)+len(d.done) > 0 {
-				t.Errorf("%v: %x: %v, sent %x, got %q, done %v", role, p, err, d.sent, d.got, d.done)
+			if err := d.Recv(p); !errors.Is(err, frame.ErrMalformed) || len(d.Sent)+len(d.Got)+len(d.Done) > 0 {
+				t.Errorf("%v: %x: %v, sent %x, got %q, done %v", role, p, err, d.Sent, d.Got, d.Done)
 			}
 		}
-		if err := d.recv(tlsPacket(code, id, 0, 'h', 'i')); err != nil || string(d.got) != "hi" {
-			t.Errorf("%v: afterwards: %v, %q", role, err, d.got)
+		if err := d.Recv(tlsPacket(code, id, 0, 'h', 'i')); err != nil || string(d.Got) != "hi" {
+			t.Errorf("%v: afterwards: %v, %q", role, err, d.Got)
 		}
 	}
 }
@@ -207,52 +161,52 @@ func TestStrangersAreIgnored(t *testing.T) {
 // A server repeats its request, each time after twice as long, and then gives the peer up.
 func TestRepeats(t *testing.T) {
 	d := newDriver(t, frame.Server, Options{Repeat: time.Second, Timeout: 10 * time.Second})
-	request := d.sent[0]
-	begin := d.at
+	request := d.Sent[0]
+	begin := d.Now
 	var repeated []int
-	for len(d.done) == 0 {
-		at, ok := d.Deadline()
+	for len(d.Done) == 0 {
+		at, ok := d.m.Deadline()
 		if !ok {
 			t.Fatal("no Deadline")
 		}
-		d.passes(at.Sub(d.at))
-		for _, p := range d.sent {
+		d.Pass(at.Sub(d.Now))
+		for _, p := range d.Sent {
 			if bytes.Equal(p, request) {
-				repeated = append(repeated, int(d.at.Sub(begin).Seconds()))
+				repeated = append(repeated, int(d.Now.Sub(begin).Seconds()))
 			}
 		}
 	}
 	if len(repeated) != 3 || repeated[0] != 1 || repeated[1] != 3 || repeated[2] != 7 {
 		t.Errorf("repeated after %v seconds, want 1, 3, 7", repeated)
 	}
-	if d.done[0] != ErrSilent || d.at.Sub(begin) != 10*time.Second || d.sent[len(d.sent)-1][0] != CodeFailure {
-		t.Errorf("after %v: done %v, sent %x", d.at.Sub(begin), d.done, d.sent)
+	if d.Done[0] != ErrSilent || d.Now.Sub(begin) != 10*time.Second || d.Sent[len(d.Sent)-1][0] != CodeFailure {
+		t.Errorf("after %v: done %v, sent %x", d.Now.Sub(begin), d.Done, d.Sent)
 	}
 }
 
 // A peer repeats nothing of itself.
 func TestPeerDoesNotRepeat(t *testing.T) {
 	d := newDriver(t, frame.Client, Options{Timeout: 10 * time.Second})
-	d.recv([]byte{CodeRequest, 1, 0, 5, typeIdentity})
-	d.passes(9 * time.Second)
-	if len(d.sent)+len(d.done) > 0 {
-		t.Errorf("sent %x, done %v", d.sent, d.done)
+	d.Recv([]byte{CodeRequest, 1, 0, 5, typeIdentity})
+	d.Pass(9 * time.Second)
+	if len(d.Sent)+len(d.Done) > 0 {
+		t.Errorf("sent %x, done %v", d.Sent, d.Done)
 	}
-	d.passes(time.Second)
-	if len(d.done) != 1 || d.done[0] != ErrSilent {
-		t.Errorf("done %v", d.done)
+	d.Pass(time.Second)
+	if len(d.Done) != 1 || d.Done[0] != ErrSilent {
+		t.Errorf("done %v", d.Done)
 	}
 }
 
 // A peer that wants another method is refused.
 func TestNak(t *testing.T) {
 	d, _, _ := begun(t, frame.Server, Options{})
-	err := d.recv([]byte{CodeResponse, 2, 0, 6, typeNak, 25})
-	if err != nil || len(d.done) != 1 || d.done[0] != ErrMethod {
-		t.Errorf("%v, done %v", err, d.done)
+	err := d.Recv([]byte{CodeResponse, 2, 0, 6, typeNak, 25})
+	if err != nil || len(d.Done) != 1 || d.Done[0] != ErrMethod {
+		t.Errorf("%v, done %v", err, d.Done)
 	}
-	if !bytes.Equal(d.sent[0], []byte{CodeFailure, 2, 0, 4}) {
-		t.Errorf("it sends %x", d.sent)
+	if !bytes.Equal(d.Sent[0], []byte{CodeFailure, 2, 0, 4}) {
+		t.Errorf("it sends %x", d.Sent)
 	}
 }
 
@@ -260,15 +214,15 @@ func TestNak(t *testing.T) {
 func TestFailure(t *testing.T) {
 	for _, next := range []byte{0, 1} { // some servers count on
 		d, _, _ := begun(t, frame.Client, Options{})
-		if err := d.recv([]byte{CodeFailure, 1 + next, 0, 4}); err != nil || len(d.done) != 1 || d.done[0] != ErrFailure {
-			t.Errorf("%v, done %v", err, d.done)
+		if err := d.Recv([]byte{CodeFailure, 1 + next, 0, 4}); err != nil || len(d.Done) != 1 || d.Done[0] != ErrFailure {
+			t.Errorf("%v, done %v", err, d.Done)
 		}
 	}
 	x := NewExchange()
 	d, _, _ := begun(t, frame.Client, Options{Exchange: x})
 	x.confirmed = true
-	if err := d.recv([]byte{CodeFailure, 1, 0, 4}); err != errLate || len(d.done) > 0 {
-		t.Errorf("after the confirmation: %v, done %v", err, d.done)
+	if err := d.Recv([]byte{CodeFailure, 1, 0, 4}); err != errLate || len(d.Done) > 0 {
+		t.Errorf("after the confirmation: %v, done %v", err, d.Done)
 	}
 }
 
@@ -297,16 +251,16 @@ func TestEndsInAlert(t *testing.T) {
 func TestIdleMemory(t *testing.T) {
 	d, code, id := begun(t, frame.Client, Options{MTU: maxMTU, MaxFlight: 1 << 20})
 	for range 2 {
-		if err := d.recv(tlsPacket(code, id, 0, make([]byte, 60000)...)); err != nil {
+		if err := d.Recv(tlsPacket(code, id, 0, make([]byte, 60000)...)); err != nil {
 			t.Fatal(err)
 		}
 		id++
 		size := 60000
-		if err := d.send(make([]byte, size)); err != nil || len(d.sent) != 1 {
+		if err := d.Send(make([]byte, size)); err != nil || len(d.Sent) != 1 {
 			t.Fatal(err)
 		}
 	}
-	if n := cap(d.out.queue); n > maxKept {
+	if n := cap(d.m.out.queue); n > maxKept {
 		t.Errorf("the empty queue has %d bytes", n)
 	}
 }

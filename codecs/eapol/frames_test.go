@@ -7,91 +7,47 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
 )
 
-// A driver is a Machine that a test gives frames, and the time.
-type driver struct {
-	frame.Machine
-	t    testing.TB
-	at   time.Time
-	sent [][]byte // by the last call
-	side [][]byte // by the last call
-	done []error  // by all calls
-}
-
-func newDriver(t testing.TB, role frame.Role, arg string) *driver {
+func newDriver(t testing.TB, role frame.Role, arg string) *codectest.Driver {
 	t.Helper()
-	m, err := maker(t, arg)(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &driver{Machine: m, t: t, at: time.Unix(1e9, 0)}
-	if err := d.act(m.Start); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func (d *driver) act(f func([]frame.Event) ([]frame.Event, error)) error {
-	d.sent, d.side = nil, nil
-	ev, err := d.Machine.(frame.Timed).Tick(nil, d.at)
-	if err == nil {
-		ev, err = f(ev)
-	}
-	for _, e := range ev {
-		switch e.Kind {
-		case frame.Out:
-			d.sent = append(d.sent, bytes.Clone(e.Buf.Bytes()))
-		case frame.Side:
-			d.side = append(d.side, bytes.Clone(e.Buf.Bytes()))
-		case frame.Done:
-			d.done = append(d.done, e.Err)
-		}
-		if e.Buf != nil {
-			e.Buf.Release()
-		}
-	}
-	return err
-}
-
-func (d *driver) recv(p ...byte) error {
-	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Recv(ev, frame.NewBuf(0, p, 0)) })
+	return codectest.NewDriver(t, codectest.Machine(t, maker(t, arg), role))
 }
 
 // A client asks the server to begin until it does, and gives up when it never does.
 func TestAsksAgain(t *testing.T) {
 	start := []byte{2, 1, 0, 0}
 	d := newDriver(t, frame.Client, "start=3s,timeout=10s")
-	if len(d.sent) != 1 || !bytes.Equal(d.sent[0], start) {
-		t.Fatalf("it begins with %x", d.sent)
+	if len(d.Sent) != 1 || !bytes.Equal(d.Sent[0], start) {
+		t.Fatalf("it begins with %x", d.Sent)
 	}
-	begin := d.at
+	begin := d.Now
 	asked := 0
-	for len(d.done) == 0 {
+	for len(d.Done) == 0 {
 		at, ok := d.Machine.(frame.Timed).Deadline()
 		if !ok {
 			t.Fatal("no Deadline")
 		}
-		d.at = at
-		d.act(func(ev []frame.Event) ([]frame.Event, error) { return ev, nil })
-		for _, p := range d.sent {
+		d.Pass(at.Sub(d.Now))
+		for _, p := range d.Sent {
 			if asked++; !bytes.Equal(p, start) {
 				t.Errorf("it sends %x", p)
 			}
 		}
 	}
-	if asked != 3 || d.at.Sub(begin) != 10*time.Second {
-		t.Errorf("asked %d times again, gave up after %v", asked, d.at.Sub(begin))
+	if asked != 3 || d.Now.Sub(begin) != 10*time.Second {
+		t.Errorf("asked %d times again, gave up after %v", asked, d.Now.Sub(begin))
 	}
 
 	d = newDriver(t, frame.Client, "start=3s,timeout=10s")
-	if err := d.recv(2, 0, 0, 5, 1, 1, 0, 5, 1); err != nil {
+	if err := d.Recv([]byte{2, 0, 0, 5, 1, 1, 0, 5, 1}); err != nil {
 		t.Fatal(err)
 	}
-	if at, _ := d.Machine.(frame.Timed).Deadline(); at.Sub(d.at) != 10*time.Second {
-		t.Errorf("when the server has begun, the next Deadline is in %v", at.Sub(d.at))
+	if at, _ := d.Machine.(frame.Timed).Deadline(); at.Sub(d.Now) != 10*time.Second {
+		t.Errorf("when the server has begun, the next Deadline is in %v", at.Sub(d.Now))
 	}
 }
 
@@ -100,13 +56,14 @@ func TestOtherFrames(t *testing.T) {
 	for _, role := range []frame.Role{frame.Client, frame.Server} {
 		d := newDriver(t, role, "")
 		for _, typ := range []byte{3, 4, 5, 255} {
-			if err := d.recv(2, typ, 0, 1, 'k', 'p', 'a', 'd'); err != nil || len(d.side) != 1 || len(d.side[0]) != 8 {
-				t.Errorf("%v, type %d: %v, side %q", role, typ, err, d.side)
+			err := d.Recv([]byte{2, typ, 0, 1, 'k', 'p', 'a', 'd'})
+			if err != nil || len(d.Side) != 1 || len(d.Side[0]) != 8 {
+				t.Errorf("%v, type %d: %v, side %q", role, typ, err, d.Side)
 			}
 		}
 		for _, p := range [][]byte{{}, {2}, {2, 0, 0}, {2, 0, 0, 1}, {0, 0, 0, 0}, {2, 0, 0, 0}, {2, 3, 0xff, 0xff, 1}} {
-			if err := d.recv(p...); !errors.Is(err, frame.ErrMalformed) || len(d.sent)+len(d.side)+len(d.done) > 0 {
-				t.Errorf("%v, %x: %v, sent %x", role, p, err, d.sent)
+			if err := d.Recv(p); !errors.Is(err, frame.ErrMalformed) || len(d.Sent)+len(d.Side)+len(d.Done) > 0 {
+				t.Errorf("%v, %x: %v, sent %x", role, p, err, d.Sent)
 			}
 		}
 	}
@@ -114,21 +71,21 @@ func TestOtherFrames(t *testing.T) {
 
 // tshark reads the frames of both ends as EAPOL with EAP in it.
 func TestTshark(t *testing.T) {
-	ends := [2]*driver{newDriver(t, frame.Client, "identity=user"), newDriver(t, frame.Server, "")}
-	frames := ends[0].sent
+	ends := [2]*codectest.Driver{newDriver(t, frame.Client, "identity=user"), newDriver(t, frame.Server, "")}
+	frames := ends[0].Sent
 	pass := func(to int, p []byte) {
 		frames = append(frames, p)
-		if err := ends[to].recv(p...); err != nil {
+		if err := ends[to].Recv(p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pass(0, ends[1].sent[0]) // identity
-	pass(1, ends[0].sent[0])
-	pass(0, ends[1].sent[0]) // start
-	ends[0].act(func(ev []frame.Event) ([]frame.Event, error) {
-		return ends[0].Send(ev, frame.NewBuf(0, []byte{21, 3, 3, 0, 2, 2, 48}, 0), true)
-	})
-	pass(1, ends[0].sent[0])
+	pass(0, ends[1].Sent[0]) // identity
+	pass(1, ends[0].Sent[0])
+	pass(0, ends[1].Sent[0]) // start
+	if err := ends[0].Send([]byte{21, 3, 3, 0, 2, 2, 48}); err != nil {
+		t.Fatal(err)
+	}
+	pass(1, ends[0].Sent[0])
 	c := tsharktest.Capture{LinkType: 1}
 	for _, p := range frames {
 		header := append(bytes.Repeat([]byte{2}, 12), EtherType>>8, EtherType&0xff)

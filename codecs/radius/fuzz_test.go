@@ -19,12 +19,12 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		d := newDriver(t, frame.Server, Options{})
-		wantMalformed(t, d.recv(signedRequest(1, 1, nil, first...)))
-		if state && len(d.sent) == 1 {
-			second = append(d.only().attributes.keep(nil, attrState), second...)
+		wantMalformed(t, d.Recv(signedRequest(1, 1, nil, first...)))
+		if state && len(d.Sent) == 1 {
+			second = append(d.only(t).attributes.keep(nil, attrState), second...)
 		}
-		wantMalformed(t, d.recv(signedRequest(2, 2, nil, second...)))
-		for _, p := range d.sent {
+		wantMalformed(t, d.Recv(signedRequest(2, 2, nil, second...)))
+		for _, p := range d.Sent {
 			if _, err := parse(p); err != nil {
 				t.Errorf("it answers %x: %v", p, err)
 			}
@@ -42,14 +42,14 @@ func FuzzReply(f *testing.F) {
 			return
 		}
 		d := newDriver(t, frame.Client, Options{})
-		wantMalformed(t, d.recv(signedReply(code, d.only(), nil, attributes...)))
-		wantMalformed(t, d.send([]byte("hello")))
-		for _, p := range d.sent {
+		wantMalformed(t, d.Recv(signedReply(code, d.only(t), nil, attributes...)))
+		wantMalformed(t, d.Send([]byte("hello")))
+		for _, p := range d.Sent {
 			if _, err := parse(p); err != nil {
 				t.Errorf("it sends %x: %v", p, err)
 			}
 		}
-		for _, err := range d.done {
+		for _, err := range d.Done {
 			if err == nil {
 				t.Error("it is let in without TLS")
 			}

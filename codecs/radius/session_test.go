@@ -8,86 +8,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/codecs/codectest"
 	"github.com/encase-tls/encase/codecs/eap"
 	"github.com/encase-tls/encase/frame"
 )
 
 var testSecret = &Secret{[]byte("testing123")}
 
-// A driver is a Machine that a test gives packets, and the time.
-type driver struct {
-	frame.Machine
-	t    testing.TB
-	at   time.Time
-	sent [][]byte // by the last call
-	got  []byte   // for TLS, by the last call
-	done []error  // by all calls
-}
+// A driver is a codectest.Driver that takes packets apart.
+type driver struct{ *codectest.Driver }
 
-func newDriver(t testing.TB, role frame.Role, o Options) *driver {
+func newDriver(t testing.TB, role frame.Role, o Options) driver {
 	t.Helper()
 	o.Secret = testSecret
 	mk, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mk(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &driver{Machine: m, t: t, at: time.Unix(1e9, 0)}
-	if err := d.act(m.Start); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func (d *driver) act(f func([]frame.Event) ([]frame.Event, error)) error {
-	d.sent, d.got = nil, nil
-	ev, err := d.Machine.(frame.Timed).Tick(nil, d.at)
-	if err == nil {
-		ev, err = f(ev)
-	}
-	for _, e := range ev {
-		switch e.Kind {
-		case frame.Out:
-			d.sent = append(d.sent, bytes.Clone(e.Buf.Bytes()))
-		case frame.In:
-			d.got = append(d.got, e.Buf.Bytes()...)
-		case frame.Done:
-			d.done = append(d.done, e.Err)
-		}
-		if e.Buf != nil {
-			e.Buf.Release()
-		}
-	}
-	return err
-}
-
-func (d *driver) recv(p []byte) error {
-	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Recv(ev, frame.NewBuf(0, p, 0)) })
-}
-
-func (d *driver) send(p []byte) error {
-	return d.act(func(ev []frame.Event) ([]frame.Event, error) { return d.Send(ev, frame.NewBuf(0, p, 0), true) })
-}
-
-func (d *driver) passes(t time.Duration) {
-	d.at = d.at.Add(t)
-	if err := d.act(func(ev []frame.Event) ([]frame.Event, error) { return ev, nil }); err != nil {
-		d.t.Error(err)
-	}
+	return driver{codectest.NewDriver(t, codectest.Machine(t, mk, role))}
 }
 
 // only returns the one packet that the last call sent, taken apart.
-func (d *driver) only() packet {
-	d.t.Helper()
-	if len(d.sent) != 1 {
-		d.t.Fatalf("%d packets are sent, want one", len(d.sent))
+func (d driver) only(t testing.TB) packet {
+	t.Helper()
+	if len(d.Sent) != 1 {
+		t.Fatalf("%d packets are sent, want one", len(d.Sent))
 	}
-	p, err := parse(d.sent[0])
+	p, err := parse(d.Sent[0])
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return p
 }
@@ -119,13 +68,13 @@ var (
 )
 
 // challenged returns a server that has answered the request with the identity, and the State it has given out.
-func challenged(t *testing.T, others ...byte) (d *driver, state []byte) {
+func challenged(t *testing.T, others ...byte) (d driver, state []byte) {
 	t.Helper()
 	d = newDriver(t, frame.Server, Options{})
-	if err := d.recv(signedRequest(1, 1, identity, others...)); err != nil {
+	if err := d.Recv(signedRequest(1, 1, identity, others...)); err != nil {
 		t.Fatal(err)
 	}
-	return d, d.only().attributes.keep(nil, attrState)
+	return d, d.only(t).attributes.keep(nil, attrState)
 }
 
 // hello is a response with a part of TLS, to the request with an identifier.
@@ -135,7 +84,7 @@ func hello(id byte) []byte { return []byte{eap.CodeResponse, id, 0, 8, 13, 0, 'h
 func TestReply(t *testing.T) {
 	proxies := []byte{attrProxyState, 4, 'a', 'b', attrProxyState, 3, 'c'}
 	d, _ := challenged(t, slices.Concat(proxies[:4], []byte{200, 2}, proxies[4:])...)
-	p := d.only()
+	p := d.only(t)
 	s := newSigner(testSecret)
 	if err := s.verifyReply(p, bytes.Repeat([]byte{1}, authenticatorLen)); err != nil {
 		t.Error(err)
@@ -154,22 +103,22 @@ func TestReply(t *testing.T) {
 // A request that comes again is answered as before, byte for byte, and TLS hears of it once.
 func TestRepeatedRequest(t *testing.T) {
 	d, state := challenged(t)
-	first := d.sent[0]
-	if err := d.recv(signedRequest(1, 1, identity)); err != nil || !bytes.Equal(d.only().all, first) {
+	first := d.Sent[0]
+	if err := d.Recv(signedRequest(1, 1, identity)); err != nil || !bytes.Equal(d.only(t).all, first) {
 		t.Errorf("%v: another answer", err)
 	}
 	second := signedRequest(2, 2, hello(8), state...)
-	if err := d.recv(second); err != nil || string(d.got) != "hi" || len(d.sent) > 0 {
-		t.Fatalf("%v, got %q, sent %x", err, d.got, d.sent)
+	if err := d.Recv(second); err != nil || string(d.Got) != "hi" || len(d.Sent) > 0 {
+		t.Fatalf("%v, got %q, sent %x", err, d.Got, d.Sent)
 	}
-	if err := d.recv(second); err != nil || len(d.got)+len(d.sent) > 0 {
-		t.Errorf("while it is being answered: %v, got %q, sent %x", err, d.got, d.sent)
+	if err := d.Recv(second); err != nil || len(d.Got)+len(d.Sent) > 0 {
+		t.Errorf("while it is being answered: %v, got %q, sent %x", err, d.Got, d.Sent)
 	}
-	if err := d.recv(signedRequest(1, 1, identity)); err != nil || len(d.got)+len(d.sent) > 0 {
-		t.Errorf("an older one: %v, got %q, sent %x", err, d.got, d.sent)
+	if err := d.Recv(signedRequest(1, 1, identity)); err != nil || len(d.Got)+len(d.Sent) > 0 {
+		t.Errorf("an older one: %v, got %q, sent %x", err, d.Got, d.Sent)
 	}
-	d.send([]byte("answer"))
-	if p := d.only(); p.id != 2 {
+	d.Send([]byte("answer"))
+	if p := d.only(t); p.id != 2 {
 		t.Errorf("the answer is to request %d", p.id)
 	}
 }
@@ -177,13 +126,13 @@ func TestRepeatedRequest(t *testing.T) {
 // An EAP response that comes in a new request has the answer that it had, in a reply to that request.
 func TestRepeatedResponse(t *testing.T) {
 	d, state := challenged(t)
-	d.recv(signedRequest(2, 2, hello(8), state...))
-	d.send([]byte("answer"))
-	want := d.only().attributes.join(nil, attrEAPMessage)
-	if err := d.recv(signedRequest(3, 3, hello(8), state...)); err != nil || len(d.got) > 0 {
-		t.Fatalf("%v, got %q", err, d.got)
+	d.Recv(signedRequest(2, 2, hello(8), state...))
+	d.Send([]byte("answer"))
+	want := d.only(t).attributes.join(nil, attrEAPMessage)
+	if err := d.Recv(signedRequest(3, 3, hello(8), state...)); err != nil || len(d.Got) > 0 {
+		t.Fatalf("%v, got %q", err, d.Got)
 	}
-	p := d.only()
+	p := d.only(t)
 	s := newSigner(testSecret)
 	if err := s.verifyReply(p, bytes.Repeat([]byte{3}, authenticatorLen)); err != nil || p.id != 3 {
 		t.Errorf("%v, to request %d", err, p.id)
@@ -222,13 +171,13 @@ func TestState(t *testing.T) {
 	other := bytes.Clone(state)
 	other[5] ^= 1
 	for _, s := range [][]byte{nil, other, {attrState, 2}, {attrState, 3, state[2]}} {
-		err := d.recv(signedRequest(2, byte(len(s)+9), hello(8), s...))
-		if err != errState || len(d.sent)+len(d.got) > 0 {
-			t.Errorf("State %x: %v, sent %x, got %q", s, err, d.sent, d.got)
+		err := d.Recv(signedRequest(2, byte(len(s)+9), hello(8), s...))
+		if err != errState || len(d.Sent)+len(d.Got) > 0 {
+			t.Errorf("State %x: %v, sent %x, got %q", s, err, d.Sent, d.Got)
 		}
 	}
-	if err := d.recv(signedRequest(2, 2, hello(8), state...)); err != nil || string(d.got) != "hi" {
-		t.Errorf("afterwards: %v, got %q", err, d.got)
+	if err := d.Recv(signedRequest(2, 2, hello(8), state...)); err != nil || string(d.Got) != "hi" {
+		t.Errorf("afterwards: %v, got %q", err, d.Got)
 	}
 	if got := State(signedRequest(2, 2, hello(8), state...)); !bytes.Equal(got, state[2:]) {
 		t.Errorf("State says %x", got)
@@ -242,9 +191,9 @@ func TestState(t *testing.T) {
 func TestFramedMTU(t *testing.T) {
 	for mtu, want := range map[uint32]int{100: 100, 5000: 1020, 3: 1020} {
 		d, state := challenged(t, attrFramedMTU, 6, byte(mtu>>24), byte(mtu>>16), byte(mtu>>8), byte(mtu))
-		d.recv(signedRequest(2, 2, hello(8), state...))
-		d.send(make([]byte, 4000))
-		if n := len(d.only().attributes.join(nil, attrEAPMessage)); n != want {
+		d.Recv(signedRequest(2, 2, hello(8), state...))
+		d.Send(make([]byte, 4000))
+		if n := len(d.only(t).attributes.join(nil, attrEAPMessage)); n != want {
 			t.Errorf("Framed-MTU %d: a packet of %d bytes, want %d", mtu, n, want)
 		}
 	}
@@ -255,18 +204,18 @@ func TestEAPStart(t *testing.T) {
 	d := newDriver(t, frame.Server, Options{})
 	var state []byte
 	for id := range byte(2) {
-		if err := d.recv(signedRequest(id, id+1, nil, append([]byte{attrEAPMessage, 2}, state...)...)); err != nil {
+		if err := d.Recv(signedRequest(id, id+1, nil, append([]byte{attrEAPMessage, 2}, state...)...)); err != nil {
 			t.Fatal(err)
 		}
-		if got := d.only().attributes.join(nil, attrEAPMessage); !bytes.Equal(got, []byte{1, 1, 0, 5, 1}) {
+		if got := d.only(t).attributes.join(nil, attrEAPMessage); !bytes.Equal(got, []byte{1, 1, 0, 5, 1}) {
 			t.Errorf("the answer is %x", got)
 		}
-		state = d.only().attributes.keep(nil, attrState)
+		state = d.only(t).attributes.keep(nil, attrState)
 	}
-	if err := d.recv(signedRequest(2, 9, []byte{eap.CodeResponse, 1, 0, 6, 1, 'u'}, state...)); err != nil {
+	if err := d.Recv(signedRequest(2, 9, []byte{eap.CodeResponse, 1, 0, 6, 1, 'u'}, state...)); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.only().attributes.join(nil, attrEAPMessage); got[4] != 13 {
+	if got := d.only(t).attributes.join(nil, attrEAPMessage); got[4] != 13 {
 		t.Errorf("the answer to the identity is %x", got)
 	}
 }
@@ -274,23 +223,23 @@ func TestEAPStart(t *testing.T) {
 // A client repeats a request as it was, each time after twice as long, at most 16 s.
 func TestResend(t *testing.T) {
 	d := newDriver(t, frame.Client, Options{EAP: eap.Options{Timeout: time.Minute}})
-	first, begin := d.sent[0], d.at
+	first, begin := d.Sent[0], d.Now
 	var times []int
-	for len(d.done) == 0 {
+	for len(d.Done) == 0 {
 		at, ok := d.Machine.(frame.Timed).Deadline()
 		if !ok {
 			t.Fatal("no Deadline")
 		}
-		d.passes(at.Sub(d.at))
-		for _, p := range d.sent {
+		d.Pass(at.Sub(d.Now))
+		for _, p := range d.Sent {
 			if !bytes.Equal(p, first) {
 				t.Error("it repeats something else")
 			}
-			times = append(times, int(d.at.Sub(begin).Seconds()))
+			times = append(times, int(d.Now.Sub(begin).Seconds()))
 		}
 	}
-	if fmt.Sprint(times) != "[2 6 14 30 46]" || !errors.Is(d.done[0], eap.ErrSilent) || d.at.Sub(begin) != time.Minute {
-		t.Errorf("repeated after %v s, done %v after %v", times, d.done, d.at.Sub(begin))
+	if fmt.Sprint(times) != "[2 6 14 30 46]" || !errors.Is(d.Done[0], eap.ErrSilent) || d.Now.Sub(begin) != time.Minute {
+		t.Errorf("repeated after %v s, done %v after %v", times, d.Done, d.Now.Sub(begin))
 	}
 	if _, ok := d.Machine.(frame.Timed).Deadline(); ok {
 		t.Error("a Deadline after the end")
@@ -300,7 +249,7 @@ func TestResend(t *testing.T) {
 // Replies that are not signed for the request, or not at all, change nothing: the real one is still taken.
 func TestForgedReplies(t *testing.T) {
 	d := newDriver(t, frame.Client, Options{})
-	request := d.only()
+	request := d.only(t)
 	good := signedReply(accessChallenge, request, start, attrState, 3, 's')
 	other := request
 	other.all = bytes.Repeat([]byte{5}, headerLen)
@@ -328,15 +277,15 @@ func TestForgedReplies(t *testing.T) {
 		{"no EAP", signedReply(accessChallenge, request, nil), errNoEAP},
 		{"early success", signedReply(accessAccept, request, []byte{3, 0, 0, 4}), frame.ErrMalformed},
 	} {
-		if err := d.recv(c.reply); !errors.Is(err, c.want) || len(d.sent)+len(d.done) > 0 {
-			t.Errorf("%s: %v, want %v; sent %x, done %v", c.name, err, c.want, d.sent, d.done)
+		if err := d.Recv(c.reply); !errors.Is(err, c.want) || len(d.Sent)+len(d.Done) > 0 {
+			t.Errorf("%s: %v, want %v; sent %x, done %v", c.name, err, c.want, d.Sent, d.Done)
 		}
 	}
-	if err := d.recv(good); err != nil {
+	if err := d.Recv(good); err != nil {
 		t.Errorf("the real one: %v", err)
 	}
-	d.send([]byte("hello"))
-	if state, _ := d.only().attributes.find(attrState); string(state) != "s" {
+	d.Send([]byte("hello"))
+	if state, _ := d.only(t).attributes.find(attrState); string(state) != "s" {
 		t.Errorf("State is returned as %q", state)
 	}
 }
@@ -344,13 +293,13 @@ func TestForgedReplies(t *testing.T) {
 // Without a Message-Authenticator a reply is refused even if its authenticator is right: that can be forged.
 func TestUnsignedReply(t *testing.T) {
 	d := newDriver(t, frame.Client, Options{})
-	request := d.only()
+	request := d.only(t)
 	s := newSigner(testSecret)
 	p := []byte{accessReject, request.id, 0, headerLen}
 	p = append(p, make([]byte, authenticatorLen)...)
 	copy(p[authenticatorAt:], s.response(p, request.authenticator()))
-	if err := d.recv(p); err != errUnsigned || len(d.done) > 0 {
-		t.Errorf("%v, done %v", err, d.done)
+	if err := d.Recv(p); err != errUnsigned || len(d.Done) > 0 {
+		t.Errorf("%v, done %v", err, d.Done)
 	}
 }
 
@@ -358,9 +307,9 @@ func TestUnsignedReply(t *testing.T) {
 func TestReject(t *testing.T) {
 	for _, packet := range [][]byte{nil, {eap.CodeFailure, 0, 0, 4}} {
 		d := newDriver(t, frame.Client, Options{})
-		err := d.recv(signedReply(accessReject, d.only(), packet))
-		if err != nil || len(d.done) != 1 || d.done[0] != eap.ErrFailure {
-			t.Errorf("%v, done %v", err, d.done)
+		err := d.Recv(signedReply(accessReject, d.only(t), packet))
+		if err != nil || len(d.Done) != 1 || d.Done[0] != eap.ErrFailure {
+			t.Errorf("%v, done %v", err, d.Done)
 		}
 	}
 }
