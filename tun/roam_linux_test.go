@@ -62,6 +62,32 @@ func TestIdleClientMoves(t *testing.T) {
 	}
 }
 
+// The connections that a client had before it moved do not stay at the server until it misses them, for which it has to
+// wait long. Those that have taken their place stay.
+func TestOldConnectionsRetire(t *testing.T) {
+	for name, carriers := range mixtures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(cfg *ServerConfig) { cfg.Dead = time.Hour })
+			c := r.client("alice.test", nil, carriers...)
+			c.address()
+			c.comesFrom("10.1.0.2", carriers...)
+			for _, address := range []string{"10.1.0.77", "10.1.0.78"} {
+				c.readdress(address)
+				c.comesFrom(address, carriers...)
+			}
+			tuntest.Eventually(t, "the server has no connections but the newest", func() bool {
+				return len(r.ports()) == len(carriers)
+			})
+			c.comesFrom("10.1.0.78", carriers...)
+			c.ns.Run("ping", "-q", "-c", "3", "-i", "0.2", "10.66.0.1")
+			if s := c.client.Status(); s.Reconnects != 0 {
+				t.Errorf("the session is another: %+v", s)
+			}
+		})
+	}
+}
+
 // What does not concern the way to the server moves nothing.
 func TestOtherChangesMoveNothing(t *testing.T) {
 	t.Parallel()

@@ -104,6 +104,7 @@ func (s *session) tick(now time.Time) {
 		c.followPath(now)
 		c.queue.Trim(now)
 	}
+	s.retire(now)
 	s.choose(now)
 }
 
