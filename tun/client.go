@@ -210,12 +210,12 @@ func (c *Client) pauseAfter(err error, pause time.Duration) time.Duration {
 }
 
 // route sends a packet of the device to the server.
-func (c *Client) route(u *link.Unit) {
+func (c *Client) route(units []*link.Unit) {
 	if j := c.current.Load(); j != nil {
-		j.push(u)
+		j.push(units, false)
 		return
 	}
-	u.Release()
+	release(units)
 }
 
 // session has one session, and returns why it has ended.

@@ -51,7 +51,7 @@ type connection struct {
 // A mover is a link.Stream or link.Datagrams.
 type mover interface {
 	Send() error
-	Push(u *link.Unit)
+	Push(units ...*link.Unit)
 	Receive() error
 	Stats() link.Stats
 }

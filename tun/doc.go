@@ -86,8 +86,9 @@ func (o *opened) close(log *slog.Logger) {
 	o.device.Close()
 }
 
-// pump reads packets of all queues of the device and gives each to route, until the device is closed.
-func (o *opened) pump(route func(*link.Unit)) error {
+// pump reads packets of all queues of the device and gives them to route, until the device is closed. The slice is valid
+// during the call.
+func (o *opened) pump(route func([]*link.Unit)) error {
 	queues := o.device.Queues()
 	ended := make(chan error, len(queues))
 	for _, q := range queues {
@@ -95,12 +96,12 @@ func (o *opened) pump(route func(*link.Unit)) error {
 			r := link.NewReader(q)
 			defer r.Close()
 			for {
-				u, err := r.Read()
+				units, err := r.Read()
 				if err != nil {
 					ended <- err
 					return
 				}
-				route(u)
+				route(units)
 			}
 		}()
 	}

@@ -191,14 +191,22 @@ func (s *Server) stop() {
 	s.log.Info("tunnel is down")
 }
 
-// route leads a packet of the device to its client.
-func (s *Server) route(u *link.Unit) {
-	if c := s.table.lookup(u.Destination()); c != nil {
-		c.push(u)
-		return
+// route leads packets of the device to their clients, at once those that follow each other to the same address.
+func (s *Server) route(units []*link.Unit) {
+	for others := false; len(units) > 0; {
+		to, n := units[0].Destination(), 1
+		for n < len(units) && units[n].Destination() == to {
+			n++
+		}
+		others = others || n < len(units)
+		if c := s.table.lookup(to); c != nil {
+			c.push(units[:n], others)
+		} else {
+			s.unroutable.Add(uint64(n))
+			release(units[:n])
+		}
+		units = units[n:]
 	}
-	s.unroutable.Add(1)
-	u.Release()
 }
 
 const lookInterval = 250 * time.Millisecond

@@ -52,14 +52,24 @@ type session struct {
 	moves atomic.Uint64 // times that active has changed to another kind
 }
 
-// push sends a packet, which it takes over.
-func (s *session) push(u *link.Unit) {
-	if c := s.active.Load(); c != nil {
-		c.link.Push(u)
-		return
+// push sends packets, which it takes over. They may be sent by the caller if others need not wait for that.
+func (s *session) push(units []*link.Unit, others bool) {
+	c := s.active.Load()
+	switch {
+	case c == nil:
+		s.lost.Add(uint64(len(units)))
+		release(units)
+	case others:
+		c.queue.Push(units...)
+	default:
+		c.link.Push(units...)
 	}
-	s.lost.Add(1)
-	u.Release()
+}
+
+func release(units []*link.Unit) {
+	for _, u := range units {
+		u.Release()
+	}
 }
 
 // run adds a connection, which then moves packets until it ends, and returns why.

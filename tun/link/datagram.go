@@ -112,23 +112,24 @@ func (d *Datagrams) Send() error {
 	}
 }
 
-// Push sends a Unit, which it takes over, or puts it into the queue. It does not wait, and may be called at any time.
-func (d *Datagrams) Push(u *Unit) {
-	if !d.queue.offer(u, true) {
+// Push puts Units, which it takes over, into the queue, or sends them if they are few. It does not wait, and may be called
+// at any time.
+func (d *Datagrams) Push(units ...*Unit) {
+	if !d.queue.offer(units, true) {
 		return
 	}
 	defer d.queue.yield()
 	if !d.conn.Ready() {
-		d.queue.Push(u)
+		d.queue.Push(units...)
 		return
 	}
 	s := sheets.Get().(*sheet)
 	defer sheets.Put(s)
 	var cut packet.Segmenter
-	if d.sendUnit(s, u, &cut) == nil {
-		d.flush(s) // Send will find the error, too
+	for _, u := range units {
+		d.sendUnit(s, u, &cut) // Send will find the error, too
 	}
-	s.clear()
+	d.flush(s)
 }
 
 // sendUnit puts the pieces of a Unit into the batch.

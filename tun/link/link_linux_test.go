@@ -78,12 +78,12 @@ func (e *end) start(t testing.TB) {
 		r := NewReader(e.d.Queues()[0])
 		defer r.Close()
 		for {
-			u, err := r.Read()
+			units, err := r.Read()
 			if err != nil {
 				e.done <- err
 				return
 			}
-			e.queue.Push(u)
+			e.queue.Push(units...)
 		}
 	}()
 	go func() { e.done <- e.link.Send() }()

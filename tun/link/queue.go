@@ -3,6 +3,7 @@ package link
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,10 +18,13 @@ import (
 // over a slow path would keep seconds of packets. This is FQ-CoDel, with super-packets.
 // https://www.rfc-editor.org/rfc/rfc8290
 //
-// What is put in never waits; what is taken out may. One goroutine takes, but for a packet that comes alone:
+// What is put in never waits; what is taken out may. One goroutine takes, but for a few packets that find it waiting:
 //
-//	a packet ─▶ offer ─▶ flows ─▶ Pop, by the goroutine that sends
-//	              '── it waits in Pop, and has for a while ──▶ sent by whoever brings it, who yields then
+//	packets ─▶ offer ─▶ flows ─▶ Pop, by the goroutine that sends
+//	             '── it waits in Pop, and they are few ──▶ sent by whoever brings them, who yields then
+//
+// So one goroutine reads and sends for as long as it can keep up. When it cannot, what it reads at once becomes more, until
+// it is many: then two share the work, until the one that sends has nothing left to do.
 type Queue struct {
 	limit  int
 	budget *Budget // nil: none
@@ -59,8 +63,8 @@ const (
 	// DefaultLimit is how many bytes of memory a Queue may hold.
 	DefaultLimit = 8 << 20
 
-	// alone is how long nothing else must have come before a packet that is sent by whoever brings it.
-	alone = 50 * time.Microsecond
+	// few is how many packets whoever brings them may send.
+	few = burstUnits / 2
 
 	// maxControl bounds the control messages that wait, in bytes.
 	maxControl = 64 << 10
@@ -121,29 +125,39 @@ func NewQueue(limit int, target time.Duration) *Queue {
 	return q
 }
 
-// Push puts a Unit, which it takes over, into the queue. When the queue is full, the flow that fills it most loses.
-func (q *Queue) Push(u *Unit) { q.offer(u, false) }
+// Push puts Units, which it takes over, into the queue. When the queue is full, the flow that fills it most loses.
+func (q *Queue) Push(units ...*Unit) { q.offer(units, false) }
 
-// offer is Push, but it may ask its caller to send the Unit itself, and then to call yield: if self is true, the Unit is a
-// small packet, and it comes alone, when the goroutine that sends has been waiting for a while. To wake that costs more
-// than such a packet, in its time and that of the processors. Packets that follow each other closely are better
-// gathered.
-func (q *Queue) offer(u *Unit, self bool) (yours bool) {
-	u.at = time.Now()
+// offer is Push, but it may ask its caller to send the Units itself, and then to call yield: if self is true, they are a few
+// small packets, and the goroutine that sends waits. To wake that costs more than such packets, in their time and that of
+// the processors.
+func (q *Queue) offer(units []*Unit, self bool) (yours bool) {
+	now := time.Now()
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		u.Release()
+		for _, u := range units {
+			u.Release()
+		}
 		return false
 	}
-	if self && q.waiting && u.at.Sub(q.last) >= alone && u.simple() {
-		q.waiting, q.last = false, u.at
+	if self && q.waiting && len(units) <= few && !slices.ContainsFunc(units, (*Unit).long) {
+		q.waiting, q.last = false, now
 		q.mu.Unlock()
 		return true
 	}
-	u.flow = flowOf(&u.Packet, q.seed)
-	q.last = u.at
-	f := q.flowAt(u.flow % flowCount)
+	q.last = now
+	for _, u := range units {
+		q.put(u, now)
+	}
+	q.signal()
+	return false
+}
+
+// put puts a Unit into its flow.
+func (q *Queue) put(u *Unit, now time.Time) {
+	u.at = now
+	f := q.flowAt(flowOf(&u.Packet, q.seed) % flowCount)
 	f.put(u)
 	q.account(u.cost())
 	if !f.queued {
@@ -153,8 +167,6 @@ func (q *Queue) offer(u *Unit, self bool) (yours bool) {
 	for q.bytes > q.most() {
 		q.shed()
 	}
-	q.signal()
-	return false
 }
 
 // yield gives the place of the goroutine that sends back.
@@ -394,7 +406,5 @@ func (q *Queue) MoveTo(other *Queue) {
 	q.mu.Lock()
 	all := q.takeAll()
 	q.mu.Unlock()
-	for _, u := range all {
-		other.Push(u)
-	}
+	other.Push(all...)
 }

@@ -66,23 +66,29 @@ func (s *Stream) Send() error {
 	}
 }
 
-// Push sends a Unit, which it takes over, or puts it into the queue. It does not wait, and may be called at any time.
-func (s *Stream) Push(u *Unit) {
-	if !s.queue.offer(u, s.room != nil) {
+// Push puts Units, which it takes over, into the queue, or sends them if they are few. It does not wait, and may be called
+// at any time.
+func (s *Stream) Push(units ...*Unit) {
+	if !s.queue.offer(units, s.room != nil) {
 		return
 	}
 	defer s.queue.yield()
-	if s.room.Available() < 2*smallUnit {
-		s.queue.Push(u)
+	bytes := 0
+	for _, u := range units {
+		bytes += len(u.Data)
+	}
+	if s.room.Available() < 2*(smallUnit+bytes) {
+		s.queue.Push(units...)
 		return
 	}
 	lent := sendBuffers.Get().(*[]byte)
 	defer sendBuffers.Put(lent)
 	out := *lent
 	var cut packet.Segmenter
-	if s.sendUnit(&out, u, &cut) == nil {
-		s.write(&out) // Send will find the error, too
+	for _, u := range units {
+		s.sendUnit(&out, u, &cut) // Send will find the error, too
 	}
+	s.write(&out)
 }
 
 // sendUnit sends a Unit, or puts it to those that are gathered if it is small.

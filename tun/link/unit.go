@@ -15,8 +15,7 @@ import (
 // whoever was given it last.
 type Unit struct {
 	device.Packet
-	buf  []byte // Data lies in it, from unitHead on
-	flow uint32
+	buf  []byte    // Data lies in it, from unitHead on
 	at   time.Time // when it was queued
 	next *Unit
 }
@@ -56,28 +55,55 @@ func (u *Unit) Release() {
 // Destination returns the address that the packet is for.
 func (u *Unit) Destination() netip.Addr { return packet.Destination(u.Data) }
 
-// simple reports whether the Unit is one packet, and short.
-func (u *Unit) simple() bool { return u.GSO.Kind == packet.Single && len(u.Data) <= smallUnit }
+// long reports whether the Unit stands for many packets, or is longer than one of most networks.
+func (u *Unit) long() bool { return u.GSO.Kind != packet.Single || len(u.Data) > smallUnit }
 
 // cost is the memory that the Unit takes, in bytes.
 func (u *Unit) cost() int { return len(u.buf) }
 
 // A Reader reads Units from a queue of a device. One goroutine at a time may use it.
 type Reader struct {
-	q    *device.Queue
-	next *Unit
+	q     *device.Queue
+	next  *Unit   // what the next packet is read into
+	burst []*Unit // what Read has returned
 }
+
+// What Read returns at once is bounded: the first of it waits for the rest.
+const (
+	burstUnits = 64
+	burstBytes = 64 << 10
+)
 
 // NewReader returns a Reader of q.
 func NewReader(q *device.Queue) *Reader { return &Reader{q: q} }
 
-// Read waits for a packet. The Unit is the caller's.
-func (r *Reader) Read() (*Unit, error) {
+// Read waits for a packet, and returns it with others that have come by then: to pass on many at once, and to wake who
+// sends them once, costs little more than one. The Units are the caller's, the slice is valid until the next call.
+func (r *Reader) Read() ([]*Unit, error) {
+	clear(r.burst) // while it waits, it keeps none of them
+	r.burst = r.burst[:0]
+	u, err := r.read(true)
+	for size := 0; err == nil; u, err = r.read(false) {
+		r.burst = append(r.burst, u)
+		if size += len(u.Data); size >= burstBytes || len(r.burst) == burstUnits {
+			break
+		}
+	}
+	if len(r.burst) > 0 {
+		return r.burst, nil // an error that is none of these packets' comes again
+	}
+	return nil, err
+}
+
+func (r *Reader) read(wait bool) (*Unit, error) {
 	if r.next == nil {
 		r.next = largeUnits.Get().(*Unit)
 	}
-	u := r.next
-	p, err := r.q.Read(u.buf, unitHead)
+	u, read := r.next, (*device.Queue).TryRead
+	if wait {
+		read = (*device.Queue).Read
+	}
+	p, err := read(r.q, u.buf, unitHead)
 	if err != nil {
 		return nil, err
 	}

@@ -66,41 +66,52 @@ func waits(q *Queue) {
 	}
 }
 
-// TestAlone has a packet sent by whoever brings it, only if it is short, comes alone and need not wait.
-func TestAlone(t *testing.T) {
+// TestFew has packets sent by whoever brings them, only if they are short and few and need not wait.
+func TestFew(t *testing.T) {
 	conn := &narrow{room: 1 << 16}
 	q := NewQueue(0, 0)
 	s := NewStream(conn, q, nil, Config{MTU: tunnelMTU})
 	for i, test := range []struct {
 		name  string
-		size  int
+		count int
+		size  int // of the last
 		room  int
-		since time.Duration // the packet before
-		waits bool          // the goroutine that sends
-		sent  bool          // at once
+		waits bool // the goroutine that sends
+		sent  bool // at once
 	}{
-		{"it comes alone", 100, 1 << 16, alone, true, true},
-		{"another has come just before", 100, 1 << 16, -time.Minute, true, false},
-		{"it is long", smallUnit + 1, 1 << 16, alone, true, false},
-		{"there is little room", 100, smallUnit, alone, true, false},
-		{"others are being sent", 100, 1 << 16, alone, false, false},
+		{"one", 1, 100, 1 << 17, true, true},
+		{"few", few, 100, 1 << 17, true, true},
+		{"many", few + 1, 100, 1 << 17, true, false},
+		{"one of them is long", 3, smallUnit + 1, 1 << 17, true, false},
+		{"there is little room", 1, 100, smallUnit, true, false},
+		{"there is little room for so many", few, 1400, 1 << 12, true, false},
+		{"others are being sent", 1, 100, 1 << 17, false, false},
 	} {
 		conn.written.Reset()
 		conn.room = test.room
 		q.mu.Lock()
-		q.last, q.waiting = time.Now().Add(-test.since), test.waits // for a goroutine that waits in Pop
+		q.waiting = test.waits // a goroutine, in Pop
 		q.mu.Unlock()
-		s.Push(numbered(1, i, test.size))
-		if ports, _ := conn.packets(t); len(ports) == 1 != test.sent {
-			t.Errorf("%s: %d packets are sent", test.name, len(ports))
+		var units []*Unit
+		for n := range test.count - 1 {
+			units = append(units, numbered(1, n, 100))
 		}
-		if !test.sent {
-			if _, u, _ := q.Pop(false); u == nil {
-				t.Errorf("%s: and it is not queued", test.name)
-			}
-			for len(q.wake) > 0 {
-				<-q.wake
-			}
+		s.Push(append(units, numbered(1, i, test.size))...)
+		want, queued := 0, 0
+		if test.sent {
+			want = test.count
+		}
+		if ports, _ := conn.packets(t); len(ports) != want {
+			t.Errorf("%s: %d packets are sent, want %d", test.name, len(ports), want)
+		}
+		for _, u, _ := q.Pop(false); u != nil; _, u, _ = q.Pop(false) {
+			queued++
+		}
+		if queued != test.count-want {
+			t.Errorf("%s: and %d are queued, want %d", test.name, queued, test.count-want)
+		}
+		for len(q.wake) > 0 {
+			<-q.wake
 		}
 	}
 	q.Close()
@@ -110,9 +121,9 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// TestAloneKeepsOrder has packets of several flows come from several goroutines, at any time: each leaves once, and
+// TestFewKeepOrder has packets of several flows come from several goroutines, at any time: each leaves once, and
 // those of a flow in order.
-func TestAloneKeepsOrder(t *testing.T) {
+func TestFewKeepOrder(t *testing.T) {
 	const flows, each = 4, 300
 	conn := &narrow{room: 1 << 16}
 	q := NewQueue(64<<20, time.Hour) // so that none is dropped
@@ -122,10 +133,10 @@ func TestAloneKeepsOrder(t *testing.T) {
 	var all sync.WaitGroup
 	for f := range flows {
 		all.Go(func() {
-			for i := range each {
-				s.Push(numbered(f, i, 100))
+			for i := 0; i < each; i += 3 {
+				s.Push(numbered(f, i, 100), numbered(f, i+1, 100), numbered(f, i+2, 100))
 				if i%7 == 0 {
-					time.Sleep(alone)
+					time.Sleep(50 * time.Microsecond)
 				}
 			}
 		})
