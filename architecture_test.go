@@ -40,7 +40,8 @@ codecs/desc           : frame codecs codecs/check codecs/crc16
 codecs/wasm           : frame codecs codecs/check github.com/tetratelabs/wazero/...
 codecs/described      : frame codecs codecs/desc
 codecs/dissector      : frame codecs codecs/desc codecs/described
-codecs/dtlstest       : frame codecs wrap/porttest
+codecs/dtlstest       : frame codecs wrap/porttest wrap/needtest
+codecs/tsharktest     : frame codecs wrap/needtest
 codecs/eapol          : frame codecs codecs/eap
 codecs/radius         : frame codecs codecs/eap
 codecs/inspect        : frame codecs codecs/... github.com/gopacket/gopacket/...
@@ -49,6 +50,7 @@ wrap                  : frame bio golang.org/x/sys/...
 wrap/udp              : frame golang.org/x/net/... golang.org/x/sys/...
 wrap/admission        :
 wrap/porttest         :
+wrap/needtest         :
 wrap/datagram         : frame bio wrap wrap/udp wrap/admission
 wrap/datagram/lossy   :
 tun/packet            :

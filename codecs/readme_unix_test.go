@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -109,11 +110,11 @@ func (s *step) matches(got []string) bool {
 func TestReadme(t *testing.T) {
 	for _, program := range []string{"bash", "clang", "openssl", "tcpdump", "tshark", "wasm-ld"} {
 		if _, err := exec.LookPath(program); err != nil {
-			skip(t, "%s is not installed", program)
+			needtest.Skip(t, "%s is not installed", program)
 		}
 	}
 	if os.Geteuid() != 0 {
-		skip(t, "tcpdump needs root")
+		needtest.Skip(t, "tcpdump needs root")
 	}
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -140,14 +141,6 @@ func TestReadme(t *testing.T) {
 				strings.Join(s.want, "\n"))
 		}
 	}
-}
-
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 // run runs the commands in a folder of their own, with the encase that is built of these sources, and returns what they

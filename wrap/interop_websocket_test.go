@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -43,7 +44,7 @@ func TestWebsockify(t *testing.T) {
 func TestPythonWebSocket(t *testing.T) {
 	const python = "/usr/bin/python3" // Debian's own: its modules belong to it
 	if err := exec.Command(python, "-c", "import websockets").Run(); err != nil {
-		skip(t, "python3-websockets is not installed: %v", err)
+		needtest.Skip(t, "python3-websockets is not installed: %v", err)
 	}
 	dir := opensslFiles(t)
 	_, server := wrapConfigs(t, webSocketSpec)

@@ -39,15 +39,6 @@ func leftOver(limit time.Duration) string {
 	}
 }
 
-// skip skips a test for want of something, but not where all has been provided for.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 func ourGoroutines() (ours []string) {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // A program is another program that runs: a test can talk to it and wait for what it prints.
@@ -28,7 +30,7 @@ func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		skip(t, "%s is not installed: %v", name, err)
+		needtest.Skip(t, "%s is not installed: %v", name, err)
 	}
 	p := &program{t: t, cmd: exec.Command(path, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // TestSerialLine runs over a pseudo-terminal in raw mode, which is what a serial line looks like to a program.
@@ -19,7 +21,7 @@ func serialLine(t *testing.T) (near, far *os.File) {
 	t.Helper()
 	near, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		skip(t, "no pseudo-terminal: %v", err)
+		needtest.Skip(t, "no pseudo-terminal: %v", err)
 	}
 	t.Cleanup(func() { near.Close() })
 	var n int
@@ -31,11 +33,11 @@ func serialLine(t *testing.T) (near, far *os.File) {
 		return err
 	})
 	if err != nil {
-		skip(t, "no pseudo-terminal: %v", err)
+		needtest.Skip(t, "no pseudo-terminal: %v", err)
 	}
 	far, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		skip(t, "no pseudo-terminal: %v", err)
+		needtest.Skip(t, "no pseudo-terminal: %v", err)
 	}
 	err = control(far, func(fd int) error {
 		_, err := term.MakeRaw(fd)

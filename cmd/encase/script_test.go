@@ -21,6 +21,7 @@ import (
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs/tsharktest"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // In the scripts the command encase is this test binary.
@@ -33,12 +34,7 @@ func TestScript(t *testing.T) { runScripts(t, "testdata/script") }
 
 // These scripts talk with the openssl program.
 func TestOpenSSL(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("openssl is not installed")
-		}
-		t.Skip("openssl is not installed")
-	}
+	needtest.Program(t, "openssl", "openssl")
 	runScripts(t, "testdata/openssl")
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/dtlstest"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // OpenSSL's DTLS works inside, on a network that loses datagrams.
@@ -85,7 +86,7 @@ func newTurnClient(t *testing.T, network string) *turnClient {
 // startCoturn returns the address on which coturn listens, over UDP and TCP.
 func startCoturn(t *testing.T) string {
 	t.Helper()
-	turnserver := dtlstest.Program(t, "turnserver")
+	turnserver := needtest.Program(t, "turnserver", "coturn")
 	port := dtlstest.FreePort(t)
 	dir := t.TempDir()
 	cmd := exec.Command(turnserver, "-n", "--no-auth", "--allow-loopback-peers", "--listening-ip=127.0.0.1",

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -32,7 +33,7 @@ const (
 // returned. It fails unless the certificate is verified and a line arrives each way.
 func Exchange(t testing.TB, link func(server *net.UDPAddr) (client *net.UDPAddr)) {
 	t.Helper()
-	openssl := Program(t, "openssl")
+	openssl := needtest.Program(t, "openssl", "openssl")
 	dir := t.TempDir()
 	key, cert := filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
 	out, err := exec.Command(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -49,19 +50,6 @@ func Exchange(t testing.TB, link func(server *net.UDPAddr) (client *net.UDPAddr)
 	client.await("Verify return code: 0 (ok)", nil)
 	server.await("from the client", client)
 	client.await("from the server", server)
-}
-
-// Program returns the path of a program.
-func Program(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatalf("%s is not installed", name)
-	case err != nil:
-		t.Skipf("%s is not installed", name)
-	}
-	return path
 }
 
 // FreePort returns an address on loopback whose port nobody uses.

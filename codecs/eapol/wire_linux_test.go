@@ -21,13 +21,14 @@ import (
 	"github.com/encase-tls/encase/codecs/eapol"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // onWire calls f in a network namespace of its own with a wire in it, the ends of which are called own and peer. Both
 // go when f is done.
 func onWire(t *testing.T, f func()) {
 	if os.Getuid() != 0 {
-		need(t, "root", "run the tests as root")
+		needtest.Skip(t, "root is needed")
 	}
 	done := make(chan struct{})
 	go func() {
@@ -48,24 +49,6 @@ func onWire(t *testing.T, f func()) {
 		f()
 	}()
 	<-done
-}
-
-// need skips a test for lack of something; where CI is set that is a failure.
-func need(t *testing.T, what, how string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is missing: %s", what, how)
-	}
-	t.Skipf("%s is missing: %s", what, how)
-}
-
-func program(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		need(t, name, "apt-get install "+pkg)
-	}
-	return path
 }
 
 // A log is what a program says.
@@ -200,7 +183,7 @@ var variants = []struct {
 
 // Our server lets in wpa_supplicant, and both have the same keys.
 func TestWpaSupplicant(t *testing.T) {
-	supplicant := program(t, "wpa_supplicant", "wpasupplicant")
+	supplicant := needtest.Program(t, "wpa_supplicant", "wpasupplicant")
 	p := newPKI(t)
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
@@ -246,7 +229,7 @@ func supplicantConf(t *testing.T, trusted, own string, fragment int, phase1 stri
 // wpa_supplicant is told that it is refused, and told to stop when it refuses our server itself, though TLS has failed
 // before: it does not have to find out by waiting.
 func TestWpaSupplicantFails(t *testing.T) {
-	supplicant := program(t, "wpa_supplicant", "wpasupplicant")
+	supplicant := needtest.Program(t, "wpa_supplicant", "wpasupplicant")
 	ours, foreign := newPKI(t), newPKI(t)
 	for _, v := range variants {
 		for _, c := range []struct{ name, trusted, own string }{
@@ -288,7 +271,7 @@ func wantSaid(t *testing.T, said *log, want string) {
 
 // hostapd's server lets us in.
 func TestHostapd(t *testing.T) {
-	hostapd := program(t, "hostapd", "hostapd")
+	hostapd := needtest.Program(t, "hostapd", "hostapd")
 	p := newPKI(t)
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {

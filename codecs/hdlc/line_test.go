@@ -18,18 +18,13 @@ import (
 	_ "github.com/encase-tls/encase/codecs/cobs"
 	_ "github.com/encase-tls/encase/codecs/slip"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // line returns the two ends of a serial line: pseudo-terminals that socat joins.
 func line(t *testing.T) (a, b *os.File) {
 	t.Helper()
-	socat, err := exec.LookPath("socat")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatal("socat is not installed: apt-get install socat")
-	case err != nil:
-		t.Skip("socat is not installed: apt-get install socat")
-	}
+	socat := needtest.Program(t, "socat", "socat")
 	dir, err := os.MkdirTemp("", "line") // without a comma: those of t.TempDir have the name of the test
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs/eap"
 	"github.com/encase-tls/encase/wrap"
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -57,13 +58,7 @@ func newCredentials(t *testing.T) (c credentials) {
 // freeRADIUS starts FreeRADIUS and returns its address. It speaks one version of TLS, in fragments of so many bytes.
 func freeRADIUS(t *testing.T, c credentials, version string, fragment int) string {
 	t.Helper()
-	path, err := exec.LookPath("freeradius")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatal("freeradius is not installed: apt-get install freeradius")
-	case err != nil:
-		t.Skip("freeradius is not installed: apt-get install freeradius")
-	}
+	path := needtest.Program(t, "freeradius", "freeradius")
 	address := porttest.Free(t)
 	_, port, _ := net.SplitHostPort(address)
 	dir := t.TempDir()

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // Link types of captures.
@@ -81,13 +83,7 @@ func ip(protocol byte, header, payload []byte) []byte {
 // a packet does not have is empty; one that it has several times has commas between its values.
 func (c Capture) Fields(t testing.TB, fields ...string) [][]string {
 	t.Helper()
-	tshark, err := exec.LookPath("tshark")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatal("tshark is not installed: apt-get install tshark")
-	case err != nil:
-		t.Skip("tshark is not installed: apt-get install tshark")
-	}
+	tshark := needtest.Program(t, "tshark", "tshark")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "frames.pcap")
 	if err := os.WriteFile(file, c.pcap(), 0o644); err != nil {

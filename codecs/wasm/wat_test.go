@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 var update = flag.Bool("update", false, "write testdata/modules.txt anew; wat2wasm has to be installed")
@@ -81,7 +83,7 @@ func modules(t testing.TB) map[string][]byte {
 
 // The modules are those that wat2wasm makes of their text.
 func TestModulesAreTheirText(t *testing.T) {
-	program(t, "wat2wasm", "wabt")
+	needtest.Program(t, "wat2wasm", "wabt")
 	var b bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(texts())) {
 		fmt.Fprintf(&b, "%s %x\n", name, assemble(t, texts()[name]))
@@ -114,18 +116,4 @@ func assemble(t *testing.T, text string) []byte {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// program skips a test for want of a program, but not where all has been provided for.
-func program(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") != "":
-		t.Fatal(err)
-	}
-	t.Skipf("%s is not installed: apt-get install %s", name, pkg)
-	return ""
 }

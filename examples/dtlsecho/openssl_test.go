@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // These tests need the program openssl. Without it they are skipped, except where the environment variable CI says that
@@ -20,12 +20,7 @@ import (
 // openssl starts it until the test ends.
 func openssl(t *testing.T, args ...string) (stdin io.Writer, stdout io.Reader) {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needtest.Program(t, "openssl", "openssl")
 	cmd := exec.Command("openssl", args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {

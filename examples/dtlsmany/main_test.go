@@ -15,6 +15,7 @@ import (
 
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap/datagram/lossy"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 func TestMain(m *testing.M) {
@@ -71,12 +72,7 @@ func TestManySensors(t *testing.T) {
 
 // TestOpenSSL lets openssl s_client report, in several processes at once, among them one that says nothing.
 func TestOpenSSL(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needtest.Program(t, "openssl", "openssl")
 	address, dir, stop := start(t)
 	openssl := func(script ...string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

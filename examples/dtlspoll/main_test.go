@@ -23,6 +23,7 @@ import (
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/frame"
 	"github.com/encase-tls/encase/wrap/datagram/lossy"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 func TestMain(m *testing.M) {
@@ -257,22 +258,10 @@ func (mute) heard(*loop, *peer, []byte) {}
 func (mute) late(*loop, *peer)          {}
 func (mute) ended(*peer, error)         {}
 
-// needOpenSSL skips a test without the program openssl, except where the environment variable CI says that everything
-// must be there.
-func needOpenSSL(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
-
 // openssl starts it until the test ends.
 func openssl(t *testing.T, args ...string) (stdin io.Writer, stdout io.Reader) {
 	t.Helper()
-	needOpenSSL(t)
+	needtest.Program(t, "openssl", "openssl")
 	cmd := exec.Command("openssl", args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/encase-tls/encase/codecs/eap"
 	"github.com/encase-tls/encase/codecs/radius"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 func TestMain(m *testing.M) {
@@ -131,13 +132,7 @@ func (l *lines) await(t *testing.T, want string) {
 // of so many bytes.
 func (s site) eapolTest(t *testing.T, address, kind, version string, fragment int) (string, error) {
 	t.Helper()
-	path, err := exec.LookPath("eapol_test")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatal("eapol_test is not installed: apt-get install eapoltest")
-	case err != nil:
-		t.Skip("eapol_test is not installed: apt-get install eapoltest")
-	}
+	path := needtest.Program(t, "eapol_test", "eapoltest")
 	disable := map[string]string{"1.2": "1", "1.3": "0"}[version]
 	conf := s.write(t, "eapol_test.conf", "network={\nkey_mgmt=IEEE8021X\neap=TLS\nidentity=\"user@example.org\"\n"+
 		"ca_cert=\"%[1]s/ca.crt\"\nclient_cert=\"%[1]s/%[2]s.crt\"\nprivate_key=\"%[1]s/%[2]s.key\"\n"+

@@ -20,6 +20,7 @@ import (
 	"github.com/encase-tls/encase/bio/ephemeral"
 	"github.com/encase-tls/encase/codecs/check"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 // TestOpenSSL carries OpenSSL's client and server, together and each with an end of our own, through frames. A tap
 // between the relays checks that frames are all that passes there.
 func TestOpenSSL(t *testing.T) {
-	openssl := program(t, "openssl")
+	openssl := needtest.Program(t, "openssl", "openssl")
 	dir := certificates(t)
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		t.Run("s_client to s_server"+version, func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestOpenSSL(t *testing.T) {
 
 // TestCurl fetches a file that fills many frames from OpenSSL's web server.
 func TestCurl(t *testing.T) {
-	openssl, curl := program(t, "openssl"), program(t, "curl")
+	openssl, curl := needtest.Program(t, "openssl", "openssl"), needtest.Program(t, "curl", "curl")
 	dir := certificates(t)
 	page := make([]byte, 1<<20+1)
 	rand.Read(page)
@@ -292,17 +293,6 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = new(bytes.Buffer)
 	return cmd
-}
-
-// program returns the path of a program that the test needs.
-func program(t *testing.T, name string) string {
-	path, err := exec.LookPath(name)
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skip(err)
-	}
-	return path
 }
 
 // certificates returns a folder with ca.crt, server.crt and server.key.

@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio/ephemeral"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // TestTSQL has FreeTDS log in, with everything encrypted, with the login alone, and without. Debian has no other server
 // of TDS that this one could be compared with.
 func TestTSQL(t *testing.T) {
-	tsql := program(t, "tsql", "freetds-bin")
+	tsql := needtest.Program(t, "tsql", "freetds-bin")
 	dir := certificates(t)
 	const (
 		all   = "everything encrypted: TLS 1.2, "
@@ -60,7 +61,7 @@ func TestTSQL(t *testing.T) {
 
 // TestTSQLRefused has FreeTDS give the wrong password, and meet a server that it has no reason to trust.
 func TestTSQLRefused(t *testing.T) {
-	tsql := program(t, "tsql", "freetds-bin")
+	tsql := needtest.Program(t, "tsql", "freetds-bin")
 	dir := certificates(t)
 	address, _ := startServer(t, dir, "freetds,login-only")
 	for _, encryption := range []string{"require", "request"} {
@@ -78,7 +79,7 @@ func TestTSQLRefused(t *testing.T) {
 
 // TestTSQLLongChain gives FreeTDS certificates that need two packets.
 func TestTSQLLongChain(t *testing.T) {
-	tsql := program(t, "tsql", "freetds-bin")
+	tsql := needtest.Program(t, "tsql", "freetds-bin")
 	ca, err := ephemeral.New("tds CA")
 	if err != nil {
 		t.Fatal(err)
@@ -174,17 +175,4 @@ func copyAll(dst, src net.Conn, seen *bytes.Buffer) {
 			return
 		}
 	}
-}
-
-// program returns the path of a program. Without it the test is skipped, but not where all has been provided for.
-func program(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatalf("%s is not installed: apt-get install %s", name, pkg)
-	case err != nil:
-		t.Skipf("%s is not installed: apt-get install %s", name, pkg)
-	}
-	return path
 }

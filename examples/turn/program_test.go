@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/encase-tls/encase/codecs/dtlstest"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // An output collects what somebody says.
@@ -54,11 +54,14 @@ type program struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// start starts a program. Where it is not installed the test is skipped, or fails if the environment has CI.
+// packages says which package of Debian's a program is in.
+var packages = map[string]string{"openssl": "openssl", "gnutls-serv": "gnutls-bin", "turnserver": "coturn"}
+
+// start starts a program.
 func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
 	p := &program{exited: make(chan struct{})}
-	cmd := exec.Command(dtlstest.Program(t, name), args...)
+	cmd := exec.Command(needtest.Program(t, name, packages[name]), args...)
 	cmd.Stdout, cmd.Stderr = p, p
 	stdin, err := cmd.StdinPipe()
 	if err == nil {

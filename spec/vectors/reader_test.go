@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/encase-tls/encase/spec/vectors"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // padded is the description that reader.py knows.
@@ -21,13 +22,7 @@ const padded = "codec: desc:magic 8 = 0xd7; length 8 len payload; behind 8 = 1; 
 // variable CI says that everything must be there.
 func reader(t *testing.T, args ...string) (said string, failure error) {
 	t.Helper()
-	python, err := exec.LookPath("python3")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatal("python3 is not installed")
-	case err != nil:
-		t.Skip("python3 is not installed")
-	}
+	python := needtest.Program(t, "python3", "python3")
 	var out bytes.Buffer
 	cmd := exec.Command(python, append([]string{"reader.py"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -2,7 +2,6 @@ package udp_test
 
 import (
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -11,15 +10,6 @@ import (
 
 // patience ends what would wait for ever.
 const patience = 10 * time.Second
-
-// skip skips a test for want of something, but not where all has been provided for.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
 
 // must returns a socket that the test can leave open, and that waits for nothing for ever.
 func must(t testing.TB, s *udp.Socket, err error) *udp.Socket {

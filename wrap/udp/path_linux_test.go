@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/udp"
 )
 
@@ -32,12 +33,12 @@ const narrow, wide = 1280, 1500
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		skip(t, "network namespaces need root")
+		needtest.Skip(t, "network namespaces need root")
 	}
 	n := &network{t, fmt.Sprintf("encase-udp-%d-", os.Getpid())}
 	for _, letter := range []string{"a", "r", "b"} {
 		if out, err := exec.Command("ip", "netns", "add", n.name+letter).CombinedOutput(); err != nil {
-			skip(t, "ip netns add: %v: %s", err, out)
+			needtest.Skip(t, "ip netns add: %v: %s", err, out)
 		}
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", n.name+letter).Run() })
 		n.ip(letter, "link set lo up")

@@ -12,6 +12,7 @@ import (
 
 	_ "github.com/encase-tls/encase/codecs/desc"
 	_ "github.com/encase-tls/encase/codecs/wasm"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // root is the directory of the module.
@@ -113,11 +114,7 @@ func TestNewPackageInModule(t *testing.T) {
 
 func TestNewPlugin(t *testing.T) {
 	for program, pkg := range map[string]string{"clang": "clang", "wasm-ld": "lld"} {
-		if _, err := exec.LookPath(program); err != nil && os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed: apt-get install %s", program, pkg)
-		} else if err != nil {
-			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
-		}
+		needtest.Program(t, program, pkg)
 	}
 	made(t, skeleton{lang: "c", Name: "my-demo"})
 	if out, err := exec.Command("./build.sh").CombinedOutput(); err != nil || len(out) > 0 {

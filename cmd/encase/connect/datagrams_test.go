@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/cmd/encase/connect"
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -199,12 +200,7 @@ func TestDTLSTooLong(t *testing.T) {
 
 // OpenSSL's programs at the other end.
 func TestDTLSOpenSSL(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needtest.Program(t, "openssl", "openssl")
 	digits := hex.EncodeToString([]byte("0123456789abcdef"))
 	psk := keys(t, "me:"+digits+"\n")
 	secret := []string{"-psk", digits, "-cipher", "PSK-AES128-GCM-SHA256"}
