@@ -107,9 +107,12 @@ func recordPion(b *testing.B) {
 func BenchmarkDTLSHandshake(b *testing.B) {
 	c := newCredentials(b)
 	b.Run("encase", func(b *testing.B) {
+		room, timeout := make([]byte, 0, 2048), time.NewTimer(time.Hour)
+		defer timeout.Stop()
 		shakeOften(b, func() {
 			client, server := c.engines(b)
-			shake(b, client, server)
+			timeout.Reset(handshakeLimit)
+			shake(b, client, server, room, timeout.C)
 		})
 	})
 	b.Run("pion", func(b *testing.B) {
@@ -171,15 +174,14 @@ func (c *credentials) engines(tb testing.TB) (client, server bio.Engine) {
 func newEngines(tb testing.TB) (client, server bio.Engine) {
 	tb.Helper()
 	client, server = newCredentials(tb).engines(tb)
-	shake(tb, client, server)
+	shake(tb, client, server, make([]byte, 0, 2048), time.After(handshakeLimit))
 	return client, server
 }
 
-// shake moves datagrams until both ends are open.
-func shake(tb testing.TB, client, server bio.Engine) {
-	timeout := time.NewTimer(20 * time.Second)
-	defer timeout.Stop()
-	room := make([]byte, 0, 2048)
+const handshakeLimit = 20 * time.Second
+
+// shake moves datagrams, by way of room, until both ends are open.
+func shake(tb testing.TB, client, server bio.Engine, room []byte, timeout <-chan time.Time) {
 	for open := 0; ; {
 		open += moveAll(tb, client, server, room) + moveAll(tb, server, client, room)
 		if open == 2 {
@@ -188,7 +190,7 @@ func shake(tb testing.TB, client, server bio.Engine) {
 		select {
 		case <-client.(bio.Notifier).Ready():
 		case <-server.(bio.Notifier).Ready():
-		case <-timeout.C:
+		case <-timeout:
 			tb.Fatalf("the handshake does not end: %v, %v", client.State().Phase, server.State().Phase)
 		}
 	}

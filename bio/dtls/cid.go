@@ -5,6 +5,12 @@ import (
 	"fmt"
 )
 
+// newCID returns the connection ID that this end asks for.
+func (h *handshake) newCID() []byte {
+	h.cid = h.settings.newCID()
+	return h.cid
+}
+
 // newCID returns the connection ID for a new connection.
 func (s *settings) newCID() []byte {
 	if s.NewCID == nil {

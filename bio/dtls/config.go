@@ -57,8 +57,11 @@ type Options struct {
 	// Sessions lets a server resume sessions; nil: it does not. A client keeps its sessions in
 	// tls.Config.ClientSessionCache.
 	//
-	// A resumed handshake makes no new key agreement and no connection IDs: pion cannot put one into the Finished
-	// message that ends it, and RFC 9146 demands it there. So where peers shall be able to move, do not resume.
+	// A resumed handshake makes no new key agreement and no connection IDs. RFC 9146 demands that these be negotiated
+	// afresh and stand in its Finished messages; pion v3.1.15 has neither: as a server its resuming ServerHello
+	// (flight4bGenerate) never has the extension, and in both roles it seals Finished without (flight4bGenerate and
+	// flight5bGenerate set no shouldWrapCID). To put one in on the way out, the same number would have to be sealed
+	// twice. So where peers shall be able to move, do not resume.
 	// https://www.rfc-editor.org/rfc/rfc9146#section-3
 	Sessions SessionStore
 

@@ -8,15 +8,17 @@ import (
 	"weak"
 
 	"github.com/encase-tls/encase/frame"
+	pion "github.com/pion/dtls/v3"
 )
 
 // How a connection changes hands, in this order:
 //
 //  1. memConn.mute: from here on, nothing that pion writes is sent.
-//  2. export: the state that pion has after its last write. A number that pion takes later is never seen on the wire; a
-//     number that it took before is below the exported one, and below is checked against what was sent.
+//  2. export: the state that pion has after its last write, as it is known without asking (overheard.go), else as pion
+//     encodes it. What was sent says which numbers are used up; a number that pion takes later is never seen on the
+//     wire. Nothing is continued unless our keys open what pion has sealed, under the nonce that we expect.
 //  3. pion.Conn.Close: its goroutines end; its close_notify is lost on the way.
-//  4. Engine.takeOver: our record layer begins, with the exported number.
+//  4. Engine.takeOver: our record layer begins, with the next number.
 //
 // (3 cannot come first: pion's Close uses up a number.)
 //
@@ -69,14 +71,32 @@ func (h *handshake) export(sent *trace) (*estate, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: pion has no state", ErrHandOver)
 	}
+	x, err := h.overheard(&state, sent)
+	if err == nil {
+		if est, err := h.inherit(x, sent); err == nil {
+			return est, nil
+		}
+	}
+	if x, err = encoded(&state); err != nil {
+		return nil, err
+	}
+	return h.inherit(x, sent)
+}
+
+// encoded returns what pion exports.
+func encoded(state *pion.State) (*exported, error) {
 	data, err := state.MarshalBinary()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrHandOver, err)
 	}
-	x, err := decodeState(data)
-	clear(data)
-	if err != nil {
-		return nil, err
+	defer clear(data)
+	return decodeState(data)
+}
+
+// inherit makes the estate of a connection whose state is x, if x is its state.
+func (h *handshake) inherit(x *exported, sent *trace) (*estate, error) {
+	if why := x.flaw(); why != "" {
+		return nil, fmt.Errorf("%w: %s", ErrHandOver, why)
 	}
 	if x.IsClient != (h.role == frame.Client) {
 		return nil, fmt.Errorf("%w: the role is another one", ErrHandOver)
@@ -95,6 +115,7 @@ func (h *handshake) export(sent *trace) (*estate, error) {
 	if (h.role == frame.Server) == sent.full { // the server has the last word, but the client if they resume
 		est.last = sent.last
 	}
+	var err error
 	est.state, est.papers, err = h.agreed(x, !sent.full)
 	return est, err
 }

@@ -30,6 +30,8 @@ type handshake struct {
 	// What callbacks have learned. They run on a goroutine of pion's, which is done with them before the handshake is.
 	serverName string
 	chains     [][]*x509.Certificate
+	secret     loggedSecret
+	cid        []byte // that this end has asked for
 }
 
 // errTimeout is a timeout to whoever asks for one with errors.Is or as a net.Error.

@@ -17,7 +17,7 @@ const (
 // A memConn is the network that pion sees: a net.PacketConn in memory. It never blocks a writer. It is the one place
 // that decides what of pion's leaves the engine, and after mute nothing does.
 type memConn struct {
-	local, peer memAddr
+	local, peer net.Addr
 	out         *queue
 	notify      func()
 
@@ -30,11 +30,12 @@ type memConn struct {
 	closed   bool
 	muted    bool
 	sent     trace
+	heard    []byte // the first ServerHello that was delivered
 }
 
 func newMemConn(name string, out *queue, notify func()) *memConn {
 	return &memConn{
-		local:  "encase",
+		local:  memAddr("encase"),
 		peer:   memAddr(name),
 		out:    out,
 		notify: notify,
@@ -52,6 +53,9 @@ func (c *memConn) deliver(d []byte) {
 	case c.inBytes+len(d) > maxInput:
 		c.lost++
 		return
+	}
+	if c.heard == nil {
+		c.heard = findServerHello(d)
 	}
 	c.in = append(c.in, d)
 	c.inBytes += len(d)
@@ -72,6 +76,9 @@ func (c *memConn) mute() trace {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.muted = true
+	if !c.sent.serverHello {
+		c.sent.hello = c.heard
+	}
 	return c.sent
 }
 

@@ -79,16 +79,20 @@ func (h *handshake) server() (*pion.Conn, error) {
 }
 
 // ownOptions is how many options a handshake has for itself, at most.
-const ownOptions = 4
+const ownOptions = 6
 
 // own returns the options that learn, or know, something of this one handshake.
 func (h *handshake) own() []pion.Option {
-	options := append(make([]pion.Option, 0, ownOptions), pion.WithVerifyPeerCertificate(h.verifyPeer))
+	options := append(make([]pion.Option, 0, ownOptions),
+		pion.WithVerifyPeerCertificate(h.verifyPeer), pion.WithKeyLogWriter(&h.secret))
 	if h.tls.VerifyConnection != nil {
 		options = append(options, pion.WithVerifyConnection(h.verifyConnection))
 	}
 	if h.sessions != nil {
 		options = append(options, pion.WithSessionStore(h.sessions))
+	}
+	if h.CIDLen > 0 {
+		options = append(options, pion.WithConnectionIDGenerator(h.newCID))
 	}
 	return options
 }
@@ -131,7 +135,6 @@ func (s *settings) optional() (options []pion.Option) {
 	add(len(s.curves) > 0, func() pion.Option { return pion.WithEllipticCurves(s.curves...) })
 	add(s.PSK != nil, func() pion.Option { return pion.WithPSK(s.psk) })
 	add(s.PSKIdentity != nil, func() pion.Option { return pion.WithPSKIdentityHint(s.PSKIdentity) })
-	add(s.CIDLen > 0, func() pion.Option { return pion.WithConnectionIDGenerator(s.newCID) })
 	add(s.CIDLen == 0 && s.SendCID, func() pion.Option {
 		return pion.WithConnectionIDGenerator(pion.OnlySendCIDGenerator())
 	})

@@ -152,6 +152,31 @@ func TestNoExtendedMasterSecret(t *testing.T) {
 	}
 }
 
+// TestPionResumesWithoutCIDs: what Options.Sessions says of pion, and what keeps resumed sessions from connection IDs,
+// is still so. If this fails, they can have them.
+func TestPionResumesWithoutCIDs(t *testing.T) {
+	store := serverSessions{NewSessionStore(4, time.Hour)} // of both ends, whose keys differ
+	for _, resumed := range []bool{false, true} {
+		near, far := newPipe()
+		ends := [2]notingPipe{{near}, {far}}
+		pionOver(t, ends[0], ends[1], pion.WithConnectionIDGenerator(pion.RandomCIDGenerator(6)),
+			pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret), pion.WithInsecureSkipVerify(true),
+			pion.WithSessionStore(store))
+		for i, end := range ends {
+			sent := end.mute()
+			if sent.full == resumed {
+				t.Fatalf("end %d resumes: %v", i, !sent.full)
+			}
+			if got := contentType(sent.sealed[0]) == typeCID; got == resumed {
+				t.Errorf("resumed=%v: Finished of end %d has a connection ID: %v", resumed, i, got)
+			}
+			if hello, ok := parseServerHello(sent.hello); i == 1 && (!ok || hello.hasCID == resumed) {
+				t.Errorf("resumed=%v: ServerHello %+v, %v", resumed, hello, ok)
+			}
+		}
+	}
+}
+
 // notingPipe is a pipe that knows what was sent, as a memConn does.
 type notingPipe struct{ *pipe }
 

@@ -18,11 +18,11 @@ type protection struct {
 	cid   []byte         // in every record; empty: none
 }
 
+// newProtection returns one that must be told its connection ID yet.
 func newProtection(kind *cipherKind, k halfKey) (p protection, err error) {
 	p.cipherKind = kind
 	p.aead, err = kind.newAEAD(k.key)
 	copy(p.iv[:], k.iv)
-	p.identify(nil)
 	return p, err
 }
 
@@ -39,7 +39,7 @@ const (
 	cidAADNumber = 13
 )
 
-// identify sets the connection ID.
+// identify sets the connection ID, nil for none.
 func (p *protection) identify(cid []byte) {
 	p.cid = cid
 	if len(cid) == 0 {

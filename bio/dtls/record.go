@@ -80,7 +80,8 @@ const (
 	msgClientKeyExchange = 16
 	msgFinished          = 20
 
-	msgHeaderLen = 12
+	msgHeaderLen  = 12
+	verifyDataLen = 12 // of Finished
 )
 
 // A fragment is the header of a handshake message, or of a part of one.

@@ -15,7 +15,7 @@ const (
 	maxFinished = 1024
 	// minFinished is the shortest body of a record with a connection ID that can be Finished, and is longer than that
 	// of any alert: 12 bytes of header, 12 of content, the type, a tag of 8 bytes and 8 of nonce, or 16 without.
-	minFinished = msgHeaderLen + 12 + 1 + 16
+	minFinished = msgHeaderLen + verifyDataLen + 1 + 16
 
 	maxEarly      = 32       // protected records that are kept until the handshake is done
 	maxEarlyBytes = 48 << 10 // in all

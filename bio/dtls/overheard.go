@@ -1,0 +1,143 @@
+package dtls
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/encase-tls/encase/frame"
+	pion "github.com/pion/dtls/v3"
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// pion has its state encoded by package gob, with a description of all its types each time, which takes longer than the
+// rest of the hand-over. Nearly always that can be done without: the ServerHello has been seen, the datagrams that pion
+// has sent say what numbers it has used, and its key log has the secret. What was put together so is believed only if
+// it opens what pion has sealed (estate.agree); else pion is asked.
+
+// overheard returns what pion would export, from what it has said anyway.
+func (h *handshake) overheard(state *pion.State, sent *trace) (*exported, error) {
+	hello, ok := parseServerHello(sent.hello)
+	if !ok || !h.secret.known || h.role == frame.Server && !sent.full { // pion logs another random when it resumes
+		return nil, fmt.Errorf("%w: not all of it was heard", ErrHandOver)
+	}
+	x := &exported{
+		HandshakeComplete: true, LocalEpoch: 1, RemoteEpoch: 1,
+		CipherSuiteID:      uint16(state.CipherSuiteID),
+		MasterSecret:       h.secret.master[:],
+		SequenceNumber:     sent.seq,
+		PeerCertificates:   state.PeerCertificates,
+		IdentityHint:       state.IdentityHint,
+		IsClient:           h.role == frame.Client,
+		NegotiatedProtocol: state.NegotiatedProtocol,
+	}
+	x.LocalRandom, x.RemoteRandom = h.secret.client, hello.random
+	if !x.IsClient {
+		x.LocalRandom, x.RemoteRandom = x.RemoteRandom, x.LocalRandom
+	}
+	if hello.hasCID {
+		x.LocalConnectionID, x.RemoteConnectionID = h.cid, bytes.Clone(hello.cid)
+		if !x.IsClient {
+			x.RemoteConnectionID = sent.peerCID(suiteByID(x.CipherSuiteID))
+		}
+	}
+	return x, nil
+}
+
+// peerCID returns the connection ID in the last record of pion's, a Finished: what its length leaves for it.
+func (t *trace) peerCID(s *suite) []byte {
+	if s == nil || len(t.sealed) == 0 || contentType(t.sealed[0]) != typeCID {
+		return nil
+	}
+	body := s.cipher.numLen + msgHeaderLen + verifyDataLen + 1 + s.cipher.tagLen
+	n := len(t.sealed) - headerLen - body
+	if n <= 0 || n > maxCIDLen {
+		return nil
+	}
+	return bytes.Clone(t.sealed[cidOffset:][:n])
+}
+
+// A loggedSecret is the line that pion writes into a key log when it has the secret.
+type loggedSecret struct {
+	known  bool
+	client [32]byte // random
+	master [48]byte
+}
+
+// Write implements io.Writer.
+func (s *loggedSecret) Write(p []byte) (int, error) {
+	words := bytes.Fields(p)
+	s.known = len(words) == 3 && string(words[0]) == "CLIENT_RANDOM" &&
+		decodeHex(s.client[:], words[1]) && decodeHex(s.master[:], words[2])
+	return len(p), nil
+}
+
+func decodeHex(dst, p []byte) bool {
+	if len(p) != hex.EncodedLen(len(dst)) {
+		return false
+	}
+	_, err := hex.Decode(dst, p)
+	return err == nil
+}
+
+// A serverHello is what this package wants to know of one.
+type serverHello struct {
+	random [32]byte
+	hasCID bool
+	cid    []byte // that the server wants to get
+}
+
+// https://www.rfc-editor.org/rfc/rfc9146#section-3
+const extConnectionID = 54
+
+// parseServerHello reads the body of a ServerHello, which cid is a part of then.
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
+func parseServerHello(p []byte) (h serverHello, ok bool) {
+	s := cryptobyte.String(p)
+	var session, extensions, content, cid cryptobyte.String
+	if !s.Skip(2) || !s.CopyBytes(h.random[:]) || !s.ReadUint8LengthPrefixed(&session) || !s.Skip(3) {
+		return h, false
+	}
+	if s.Empty() {
+		return h, true
+	}
+	if !s.ReadUint16LengthPrefixed(&extensions) || !s.Empty() {
+		return h, false
+	}
+	for !extensions.Empty() {
+		var typ uint16
+		if !extensions.ReadUint16(&typ) || !extensions.ReadUint16LengthPrefixed(&content) {
+			return h, false
+		}
+		if typ != extConnectionID {
+			continue
+		}
+		if h.hasCID || !content.ReadUint8LengthPrefixed(&cid) || !content.Empty() {
+			return h, false
+		}
+		h.hasCID, h.cid = true, cid
+	}
+	return h, true
+}
+
+// findServerHello returns the body of the ServerHello in a datagram, nil if there is none or not all of it.
+func findServerHello(d []byte) []byte {
+	for len(d) > 0 {
+		r, rest, ok := cut(d, 0)
+		if !ok || r.epoch > 0 {
+			return nil
+		}
+		d = rest
+		for p := r.body; r.typ == typeHandshake && len(p) > 0; {
+			f, rest, ok := cutFragment(p)
+			if !ok {
+				return nil
+			}
+			if f.typ == msgServerHello && f.len == f.length {
+				return p[msgHeaderLen:][:f.len]
+			}
+			p = rest
+		}
+	}
+	return nil
+}
