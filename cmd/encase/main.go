@@ -1,4 +1,4 @@
-// Command encase carries TLS inside other protocols.
+// Command encase carries TLS and DTLS inside other protocols.
 package main
 
 import (

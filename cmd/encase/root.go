@@ -45,9 +45,9 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-const long = `encase carries TLS inside other protocols: each TLS record travels in a frame of
-a codec, which can be a length in front, the messages of WebSocket, or the header
-of a protocol that only your equipment speaks.
+const long = `encase carries TLS and DTLS inside other protocols: each record travels in a
+frame of a codec, which can be a length in front, the messages of WebSocket, or
+the header of a protocol that only your equipment speaks.
 
 To see what that looks like, run "encase demo". To talk to one peer, as netcat
 does, use "encase connect"; to put TLS in a codec between programs that know
