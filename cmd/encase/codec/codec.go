@@ -17,9 +17,9 @@ func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "codec",
 		Short: "Codecs, what TLS can travel in: list, make, check, measure and look into them",
-		Long: `A codec is the framing that TLS or DTLS travels in: a length in front, the frames
-of another protocol, a dialogue before the first byte. It is named by a SPEC: a
-name, or a name, a colon and an argument, such as raw, length:16be or
+		Long: `A codec is the framing that TLS or DTLS travels in: a length in front, the
+frames of another protocol, a dialogue before the first byte. It is named by a
+SPEC: a name, or a name, a colon and an argument, such as raw, length:16be or
 length:32le,incl. Every command of encase that carries TLS takes a SPEC.
 
 A codec authenticates nothing. TLS inside protects the data; what is outside
