@@ -12,8 +12,8 @@ import (
 //
 // Calls to one Machine must not overlap, with one exception: Send and Recv of a Machine made by Pair or Raw may.
 //
-// An error of Recv means one frame, see there. Any other ends the connection, unless, over datagrams, it wraps
-// ErrTooLarge: then the message is not sent. Events that come with an error are handled like all others.
+// An error of Start, Send, Tick or End ends the connection, but for one of Send over datagrams that wraps ErrTooLarge:
+// then the message is not sent. Events that come with an error are handled like all others.
 //
 // A Machine may also implement [Delimiter] (without it, it runs over datagrams only), [Timed], [Preamble], [Ender],
 // [Backlogger], [Awaiter] and [SideSender].
