@@ -61,7 +61,8 @@ type Options struct {
 	// afresh and stand in its Finished messages; pion v3.1.15 has neither: as a server its resuming ServerHello
 	// (flight4bGenerate) never has the extension, and in both roles it seals Finished without (flight4bGenerate and
 	// flight5bGenerate set no shouldWrapCID). To put one in on the way out, the same number would have to be sealed
-	// twice. So where peers shall be able to move, do not resume.
+	// twice. So where peers shall be able to move, do not resume. A server of another kind that has them in a resumed
+	// session as well is told apart: that connection fails, and the session is forgotten.
 	// https://www.rfc-editor.org/rfc/rfc9146#section-3
 	Sessions SessionStore
 

@@ -110,9 +110,9 @@ func FuzzState(f *testing.F) {
 func FuzzServerHello(f *testing.F) {
 	hello := slices.Concat([]byte{0xfe, 0xfd}, noise(32), []byte{2, 7, 8, 0xc0, 0x2b, 0, 0, 11},
 		[]byte{0, 23, 0, 0, 0, extConnectionID, 0, 3, 2, 5, 6})
-	good, ok := parseServerHello(hello)
-	if !ok || !good.hasCID || !bytes.Equal(good.cid, []byte{5, 6}) || good.random != [32]byte(noise(32)) {
-		f.Fatalf("%+v, %v", good, ok)
+	good := parseServerHello(hello)
+	if good == nil || !good.hasCID || !bytes.Equal(good.cid, []byte{5, 6}) || good.random != [32]byte(noise(32)) {
+		f.Fatalf("%+v", good)
 	}
 	d := plain(typeHandshake, 0, 1, message(msgServerHello, 1, len(hello), 0, hello)...)
 	if got := findServerHello(append(plain(typeHandshake, 0, 0, message(msgClientHello, 0, 0, 0, nil)...), d...)); !bytes.Equal(got, hello) {
@@ -123,8 +123,8 @@ func FuzzServerHello(f *testing.F) {
 	f.Add(d)
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for _, body := range [][]byte{p, findServerHello(p)} {
-			h, ok := parseServerHello(body)
-			if ok && (!bytes.Contains(body, h.random[:]) || !bytes.Contains(body, h.cid) || !h.hasCID && h.cid != nil) {
+			h := parseServerHello(body)
+			if h != nil && (!bytes.Contains(body, h.random[:]) || !bytes.Contains(body, h.cid) || !h.hasCID && h.cid != nil) {
 				t.Fatalf("%+v of %x", h, body)
 			}
 		}

@@ -3,6 +3,7 @@ package dtls
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"weak"
@@ -65,13 +66,21 @@ func (est *estate) connectionState() tls.ConnectionState {
 	return cs
 }
 
+// errResumedCID: the server waits for a connection ID in our Finished, where pion has put none.
+var errResumedCID = errors.New("dtls: the server resumes the session with connection IDs, which this stack cannot do: " +
+	"connect again, the session is forgotten")
+
 // export takes the connection away from pion, which has completed its handshake and is mute. sent is what it has said.
 func (h *handshake) export(sent *trace) (*estate, error) {
 	state, ok := h.conn.ConnectionState()
 	if !ok {
 		return nil, fmt.Errorf("%w: pion has no state", ErrHandOver)
 	}
-	x, err := h.overheard(&state, sent)
+	hello := parseServerHello(sent.hello)
+	if hello != nil && hello.hasCID && !sent.full {
+		return nil, errResumedCID
+	}
+	x, err := h.overheard(&state, hello, sent)
 	if err == nil {
 		if est, err := h.inherit(x, sent); err == nil {
 			return est, nil

@@ -44,7 +44,7 @@ func (e *Engine) takeOver(est *estate, err error) {
 	e.shake, e.mem = nil, nil
 	if err != nil {
 		e.screen.early = nil
-		if errors.Is(err, errTimeout) {
+		if errors.Is(err, errTimeout) || errors.Is(err, errResumedCID) {
 			e.forget() // or a peer that cannot go on with what pion resumes would never be reached again
 		}
 		e.fail(err)

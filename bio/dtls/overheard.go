@@ -16,9 +16,8 @@ import (
 // it opens what pion has sealed (estate.agree); else pion is asked.
 
 // overheard returns what pion would export, from what it has said anyway.
-func (h *handshake) overheard(state *pion.State, sent *trace) (*exported, error) {
-	hello, ok := parseServerHello(sent.hello)
-	if !ok || !h.secret.known || h.role == frame.Server && !sent.full { // pion logs another random when it resumes
+func (h *handshake) overheard(state *pion.State, hello *serverHello, sent *trace) (*exported, error) {
+	if hello == nil || !h.secret.known || h.role == frame.Server && !sent.full { // pion logs another random when it resumes
 		return nil, fmt.Errorf("%w: not all of it was heard", ErrHandOver)
 	}
 	x := &exported{
@@ -90,34 +89,40 @@ type serverHello struct {
 // https://www.rfc-editor.org/rfc/rfc9146#section-3
 const extConnectionID = 54
 
-// parseServerHello reads the body of a ServerHello, which cid is a part of then.
+// parseServerHello reads the body of a ServerHello, which cid is a part of then; nil if it is none.
 // https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
-func parseServerHello(p []byte) (h serverHello, ok bool) {
-	s := cryptobyte.String(p)
-	var session, extensions, content, cid cryptobyte.String
+func parseServerHello(p []byte) *serverHello {
+	h, s := &serverHello{}, cryptobyte.String(p)
+	var session, extensions cryptobyte.String
 	if !s.Skip(2) || !s.CopyBytes(h.random[:]) || !s.ReadUint8LengthPrefixed(&session) || !s.Skip(3) {
-		return h, false
+		return nil
 	}
 	if s.Empty() {
-		return h, true
+		return h
 	}
-	if !s.ReadUint16LengthPrefixed(&extensions) || !s.Empty() {
-		return h, false
+	if !s.ReadUint16LengthPrefixed(&extensions) || !s.Empty() || !h.extend(extensions) {
+		return nil
 	}
+	return h
+}
+
+// extend reads extensions, and reports whether they are some.
+func (h *serverHello) extend(extensions cryptobyte.String) bool {
 	for !extensions.Empty() {
 		var typ uint16
+		var content, cid cryptobyte.String
 		if !extensions.ReadUint16(&typ) || !extensions.ReadUint16LengthPrefixed(&content) {
-			return h, false
+			return false
 		}
 		if typ != extConnectionID {
 			continue
 		}
 		if h.hasCID || !content.ReadUint8LengthPrefixed(&cid) || !content.Empty() {
-			return h, false
+			return false
 		}
 		h.hasCID, h.cid = true, cid
 	}
-	return h, true
+	return true
 }
 
 // findServerHello returns the body of the ServerHello in a datagram, nil if there is none or not all of it.

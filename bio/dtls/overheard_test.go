@@ -93,7 +93,7 @@ func (s *setup) overheard(t *testing.T, resumed bool) {
 		state, _ := h.conn.ConnectionState()
 		want, err := encoded(&state)
 		check(t, err)
-		got, err := h.overheard(&state, &sent[role])
+		got, err := h.overheard(&state, parseServerHello(sent[role].hello), &sent[role])
 		if sent[role].full == resumed {
 			t.Fatalf("the %v resumes: %v", role, !sent[role].full)
 		}

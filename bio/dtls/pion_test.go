@@ -14,6 +14,8 @@ import (
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/frame"
 	pion "github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol/extension"
+	pionmessages "github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/logging"
 )
 
@@ -170,11 +172,49 @@ func TestPionResumesWithoutCIDs(t *testing.T) {
 			if got := contentType(sent.sealed[0]) == typeCID; got == resumed {
 				t.Errorf("resumed=%v: Finished of end %d has a connection ID: %v", resumed, i, got)
 			}
-			if hello, ok := parseServerHello(sent.hello); i == 1 && (!ok || hello.hasCID == resumed) {
-				t.Errorf("resumed=%v: ServerHello %+v, %v", resumed, hello, ok)
+			if hello := parseServerHello(sent.hello); i == 1 && (hello == nil || hello.hasCID == resumed) {
+				t.Errorf("resumed=%v: ServerHello %+v", resumed, hello)
 			}
 		}
 	}
+}
+
+// serverOnly lets an option that only servers have pass for one of both.
+type serverOnly struct {
+	pion.ServerOption
+	pion.ClientOption
+}
+
+// TestResumedByServerWithCIDs: a server that does put connection IDs into a resumed session, as RFC 9146 has it, waits
+// for what pion does not send. The connection is not mistaken for one that works, and the next resumes nothing.
+func TestResumedByServerWithCIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := certSetup(t, ecKey).suite(suites[0].id)
+		s.client.TLS.ClientSessionCache, s.clientOpts.SendCID = tls.NewLRUClientSessionCache(1), true
+		resumes := false
+		options := []pion.Option{
+			pion.WithSessionStore(serverSessions{NewSessionStore(4, time.Hour)}),
+			serverOnly{ServerOption: pion.WithServerHelloMessageHook(
+				func(m pionmessages.MessageServerHello) pionmessages.Message {
+					if resumes {
+						m.Extensions = append(m.Extensions, &extension.ConnectionID{CID: []byte("123456")})
+					}
+					return &m
+				})},
+		}
+		s.againstPion(t, frame.Client, options...)
+		resumes = true
+		e, conn := s.meetPion(t, frame.Client, options...)
+		go conn.Handshake()
+		if err := e.fails(t); !errors.Is(err, errResumedCID) {
+			t.Errorf("the client says: %v", err)
+		}
+		resumes = false
+		e, _ = s.againstPion(t, frame.Client, options...)
+		if e.State().TLS.DidResume {
+			t.Error("resumed")
+		}
+	})
 }
 
 // notingPipe is a pipe that knows what was sent, as a memConn does.
