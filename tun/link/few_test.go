@@ -84,7 +84,7 @@ func TestFew(t *testing.T) {
 		{"many", few + 1, 100, 1 << 17, true, false},
 		{"one of them is long", 3, smallUnit + 1, 1 << 17, true, false},
 		{"there is little room", 1, 100, smallUnit, true, false},
-		{"there is little room for so many", few, 1400, 1 << 12, true, false},
+		{"there is little room for so many", few, 1400, 3 * smallUnit, true, false},
 		{"others are being sent", 1, 100, 1 << 17, false, false},
 	} {
 		conn.written.Reset()

@@ -63,8 +63,9 @@ const (
 	// DefaultLimit is how many bytes of memory a Queue may hold.
 	DefaultLimit = 8 << 20
 
-	// few is how many packets whoever brings them may send.
-	few = burstUnits / 2
+	// few is how many packets whoever brings them may send. While it does, nobody reads: the kernel's queue fills, which
+	// knows no flows.
+	few = burstUnits / 8
 
 	// maxControl bounds the control messages that wait, in bytes.
 	maxControl = 64 << 10
