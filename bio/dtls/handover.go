@@ -67,8 +67,8 @@ func (est *estate) connectionState() tls.ConnectionState {
 }
 
 // errResumedCID: the server waits for a connection ID in our Finished, where pion has put none.
-var errResumedCID = errors.New("dtls: the server resumes the session with connection IDs, which this stack cannot do: " +
-	"connect again, the session is forgotten")
+var errResumedCID = errors.New("dtls: the server resumes the session with connection IDs, which this stack " +
+	"cannot do: connect again, the session is forgotten")
 
 // export takes the connection away from pion, which has completed its handshake and is mute. sent is what it has said.
 func (h *handshake) export(sent *trace) (*estate, error) {
@@ -76,7 +76,7 @@ func (h *handshake) export(sent *trace) (*estate, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: pion has no state", ErrHandOver)
 	}
-	hello := parseServerHello(sent.hello)
+	hello := parseServerHello(sent.heard.certain())
 	if hello != nil && hello.hasCID && !sent.full {
 		return nil, errResumedCID
 	}

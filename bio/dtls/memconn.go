@@ -30,7 +30,7 @@ type memConn struct {
 	closed   bool
 	muted    bool
 	sent     trace
-	heard    []byte // the first ServerHello that was delivered
+	heard    hearing // what was delivered
 }
 
 func newMemConn(name string, out *queue, notify func()) *memConn {
@@ -54,9 +54,7 @@ func (c *memConn) deliver(d []byte) {
 		c.lost++
 		return
 	}
-	if c.heard == nil {
-		c.heard = findServerHello(d)
-	}
+	c.heard.listen(d)
 	c.in = append(c.in, d)
 	c.inBytes += len(d)
 	c.changed()
@@ -77,7 +75,7 @@ func (c *memConn) mute() trace {
 	defer c.mu.Unlock()
 	c.muted = true
 	if !c.sent.serverHello {
-		c.sent.hello = c.heard
+		c.sent.heard = c.heard
 	}
 	return c.sent
 }

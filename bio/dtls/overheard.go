@@ -17,7 +17,8 @@ import (
 
 // overheard returns what pion would export, from what it has said anyway.
 func (h *handshake) overheard(state *pion.State, hello *serverHello, sent *trace) (*exported, error) {
-	if hello == nil || !h.secret.known || h.role == frame.Server && !sent.full { // pion logs another random when it resumes
+	logged := h.secret.known && (h.role == frame.Client || sent.full) // a server that resumes logs another random
+	if hello == nil || !logged {
 		return nil, fmt.Errorf("%w: not all of it was heard", ErrHandOver)
 	}
 	x := &exported{
@@ -125,24 +126,46 @@ func (h *serverHello) extend(extensions cryptobyte.String) bool {
 	return true
 }
 
-// findServerHello returns the body of the ServerHello in a datagram, nil if there is none or not all of it.
-func findServerHello(d []byte) []byte {
+// A hearing takes the ServerHello from datagrams. It is certain only if there was one and no other, and that whole:
+// pion takes the first, or puts it together, and somebody may have sent another.
+type hearing struct {
+	hello    []byte // its body
+	doubtful bool
+}
+
+// certain returns the body of the ServerHello, nil if it may be another than pion has seen.
+func (h *hearing) certain() []byte {
+	if h.doubtful {
+		return nil
+	}
+	return h.hello
+}
+
+// listen takes in a datagram, which must not change any more.
+func (h *hearing) listen(d []byte) {
 	for len(d) > 0 {
 		r, rest, ok := cut(d, 0)
 		if !ok || r.epoch > 0 {
-			return nil
+			return
 		}
 		d = rest
 		for p := r.body; r.typ == typeHandshake && len(p) > 0; {
 			f, rest, ok := cutFragment(p)
 			if !ok {
-				return nil
+				return
 			}
-			if f.typ == msgServerHello && f.len == f.length {
-				return p[msgHeaderLen:][:f.len]
+			if f.typ == msgServerHello {
+				h.take(p[msgHeaderLen:][:f.len], f.len == f.length)
 			}
 			p = rest
 		}
 	}
-	return nil
+}
+
+func (h *hearing) take(body []byte, whole bool) {
+	if !whole || h.hello != nil && !bytes.Equal(h.hello, body) {
+		h.doubtful = true
+		return
+	}
+	h.hello = body
 }

@@ -93,7 +93,7 @@ func (s *setup) overheard(t *testing.T, resumed bool) {
 		state, _ := h.conn.ConnectionState()
 		want, err := encoded(&state)
 		check(t, err)
-		got, err := h.overheard(&state, parseServerHello(sent[role].hello), &sent[role])
+		got, err := h.overheard(&state, parseServerHello(sent[role].heard.certain()), &sent[role])
 		if sent[role].full == resumed {
 			t.Fatalf("the %v resumes: %v", role, !sent[role].full)
 		}
@@ -133,17 +133,29 @@ func compareStates(t *testing.T, role frame.Role, got, want *exported, resumed b
 func TestHeardWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, change := range map[string]func(h *handshake, sent *trace){
-			"another hello":  func(_ *handshake, sent *trace) { sent.hello[5] ^= 1 },
-			"no hello":       func(_ *handshake, sent *trace) { sent.hello = nil },
-			"half a hello":   func(_ *handshake, sent *trace) { sent.hello = sent.hello[:60] },
+			"another hello": func(_ *handshake, sent *trace) { sent.heard.hello[5] ^= 1 },
+			"no hello":      func(_ *handshake, sent *trace) { sent.heard.hello = nil },
+			"two hellos": func(_ *handshake, sent *trace) {
+				sent.heard.listen(plain(typeHandshake, 0, 9, message(msgServerHello, 1, 38, 0, noise(38))...))
+			},
+			"a part of one": func(_ *handshake, sent *trace) {
+				sent.heard.listen(plain(typeHandshake, 0, 9, message(msgServerHello, 1, 99, 0, noise(38))...))
+			},
+			"half a hello":   func(_ *handshake, sent *trace) { sent.heard.hello = sent.heard.hello[:60] },
 			"no secret":      func(h *handshake, _ *trace) { h.secret.known = false },
 			"another secret": func(h *handshake, _ *trace) { h.secret.master[0] ^= 1 },
 		} {
 			ends, sent := certSetup(t, ecKey).both(func(o *Options) { o.CIDLen = 8 }).bareHandshake(t)
 			var ests [2]*estate
 			for role, h := range ends {
-				sent[role].hello = bytes.Clone(sent[role].hello)
+				sent[role].heard.hello = bytes.Clone(sent[role].heard.hello)
 				change(h, &sent[role])
+				state, _ := h.conn.ConnectionState()
+				if x, err := h.overheard(&state, parseServerHello(sent[role].heard.certain()), &sent[role]); err == nil {
+					if _, err = h.inherit(x, &sent[role]); !errors.Is(err, ErrHandOver) {
+						t.Errorf("%s: the %v believes it: %v", name, frame.Role(role), err)
+					}
+				}
 				var err error
 				if ests[role], err = h.export(&sent[role]); err != nil {
 					t.Fatalf("%s: the %v: %v", name, frame.Role(role), err)

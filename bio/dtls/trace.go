@@ -6,7 +6,7 @@ import "encoding/binary"
 // believed; what came from the peer is not in it.
 type trace struct {
 	serverHello bool     // a ServerHello
-	hello       []byte   // its body, if one datagram had all of it; a client's are those that it was given
+	heard       hearing  // its body; a client's is that which it was given
 	full        bool     // a message that is only in full handshakes: this one resumes no session
 	seq         uint64   // one more than the highest sequence number used in epoch 1
 	sealed      []byte   // the newest record of epoch 1, to the end of its datagram
@@ -16,9 +16,7 @@ type trace struct {
 
 // note takes a datagram in.
 func (t *trace) note(d []byte) {
-	if !t.serverHello {
-		t.hello = findServerHello(d)
-	}
+	t.heard.listen(d)
 	ends := false
 	for p := d; len(p) >= headerLen; {
 		if contentType(p[0]) == typeCID {
