@@ -12,6 +12,8 @@ import (
 	"github.com/encase-tls/encase/tun/wire"
 )
 
+const tunnelMTU = 1400
+
 // narrow is a connection that has room now and then, and keeps what is written.
 type narrow struct {
 	mu      sync.Mutex

@@ -38,8 +38,6 @@ type end struct {
 	done  chan error
 }
 
-const tunnelMTU = 1400
-
 // newEnd makes an end in a namespace of its own with an address and a connection.
 func newEnd(t testing.TB, address string, conn net.Conn, o *device.Offloads, change func(*Config)) *end {
 	t.Helper()
@@ -242,8 +240,6 @@ func transfer(t testing.TB, from, to *tuntest.Namespace, address string, n int) 
 	}
 	return len(data)
 }
-
-func pattern(i int) byte { return byte(i * 7 >> 3) }
 
 // A peer can send from its own addresses only, and nothing that is no packet.
 func TestHostilePeer(t *testing.T) {

@@ -159,3 +159,5 @@ func TestMessagesThatDoNotLeave(t *testing.T) {
 		t.Errorf("refused are %v, %+v", refused, d.Stats())
 	}
 }
+
+func pattern(i int) byte { return byte(i * 7 >> 3) }
