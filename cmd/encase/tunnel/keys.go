@@ -82,7 +82,7 @@ var keys = []key{
 		"Addresses of the server in the tunnel, with the length of the network: at most one of IPv4 and one of " +
 			"IPv6. Clients are told theirs."},
 	{"interface.queues", both, number(1, 256), 1, restart,
-		"Queues of the device. More than one helps many flows on many processors."},
+		"Queues of the device. More than one helps a server with many clients, on many processors."},
 	{"interface.txqueuelen", both, number(1, 1<<20), tun.DefaultQueueLen, restart, "Packets that may wait for encase."},
 	{"interface.offload", both, choice("auto", "tcp", "off"), "auto", restart,
 		"Which super-packets the kernel may give and take: all it can, those of TCP only, none."},
