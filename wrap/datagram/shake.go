@@ -103,6 +103,7 @@ func (c *Conn) shakeHands(s *shake) error {
 		}
 		switch c.eng.State().Phase {
 		case bio.PhaseOpen, bio.PhaseClosed:
+			c.flush() // the last flight may have come since, and data must not overtake it
 			return c.observe()
 		case bio.PhaseFailed:
 			c.flush() // the alert may have come behind the last
