@@ -166,7 +166,7 @@ func (r *record) String() string {
 
 // ask authenticates to a server and returns the last packet of it, too, with the authenticator of its request.
 func ask(t *testing.T, address string, cfg *tls.Config, o Options) (
-	r *eap.Result, last packet, request []byte, err error,
+	*eap.Result, packet, []byte, error,
 ) {
 	t.Helper()
 	udp, err := net.Dial("udp", address)
@@ -180,6 +180,8 @@ func ask(t *testing.T, address string, cfg *tls.Config, o Options) (
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
+	var last packet
+	var request []byte
 	conn := wrap.Client(wrap.Datagram(udp.(net.PacketConn), nil, maxPacket), &wrap.Config{TLS: cfg, Codec: codec,
 		Trace: func(f wrap.Trace) {
 			mu.Lock()
@@ -195,8 +197,8 @@ func ask(t *testing.T, address string, cfg *tls.Config, o Options) (
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	r, err = x.Run(ctx, conn)
-	mu.Lock()
+	r, err := x.Run(ctx, conn)
+	mu.Lock() // the connection goes on until it is closed
 	defer mu.Unlock()
 	return r, last, request, err
 }
