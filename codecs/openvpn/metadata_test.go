@@ -11,6 +11,7 @@ import (
 
 	"github.com/encase-tls/encase/codecs/openvpn"
 	"github.com/encase-tls/encase/frame"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // When OpenVPN made testdata/tls-crypt-v2-client.key. What it was given for tls-crypt-v2-named.key is "serial 4711".
@@ -159,12 +160,7 @@ func TestCreated(t *testing.T) {
 
 // Keys that OpenVPN makes now say so, and pass a server that wants them young.
 func TestMaxAgeOfNewKey(t *testing.T) {
-	program, err := exec.LookPath("openvpn")
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skip(err)
-	}
+	program := needtest.Program(t, "openvpn", "openvpn")
 	_, serverText := keysV2(t)
 	serverFile := writeFile(t, "server.key", serverText)
 	clientFile := filepath.Join(filepath.Dir(serverFile), "client.key")

@@ -76,8 +76,8 @@ func (o *Options) set(option, name, value string, valued bool) (err error) {
 	return nil
 }
 
-const values = "auth=sha1, sha256, sha384 or sha512, direction=normal, reverse or none, max-age=1 to 36500, mtu=384 to 1500, retry=TIME, " +
-	"timeout=TIME, session=16 digits, not all 0"
+const values = "auth=sha1, sha256, sha384 or sha512, direction=normal, reverse or none, max-age=1 to 36500, " +
+	"mtu=384 to 1500, retry=TIME, timeout=TIME, session=16 digits, not all 0"
 
 func unknown(option string) error {
 	return fmt.Errorf("openvpn: unknown option %q (have udp, tcp, tls-auth, auth, direction, tls-crypt, tls-crypt-v2, "+

@@ -2,7 +2,8 @@
 // the kernel, so that a packet may stand for many (see package packet).
 //
 // A Device has one or more queues. Each is used by one goroutine that reads and one that writes; the kernel keeps a flow
-// on one queue: that to which the flow's packets in the other direction are written, if any are. Addresses, routes and MTU are not its business.
+// on one queue: that to which the flow's packets in the other direction are written, if any are. Addresses, routes and
+// MTU are not its business.
 //
 //	d, err := device.Open(device.Config{Name: "encase0"})
 //	p, err := d.Queues()[0].Read(buf, device.Headroom)

@@ -432,3 +432,19 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// A descriptor in blocking mode would hold up more than who reads from it: it is refused, and closed.
+func TestFromFileInBlockingMode(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	f := os.NewFile(uintptr(fds[0]), "blocking")
+	if d, err := FromFile(f, "blocking", Offloads{}); err == nil || !strings.Contains(err.Error(), "O_NONBLOCK") {
+		t.Errorf("%v, %v", d, err)
+	}
+	if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("it is left open: closing it again says %v", err)
+	}
+}

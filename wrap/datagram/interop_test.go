@@ -17,6 +17,7 @@ import (
 
 	"github.com/encase-tls/encase/bio"
 	"github.com/encase-tls/encase/bio/dtls"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // These tests need the program openssl (Debian: openssl). Without it they are skipped, except where the environment
@@ -42,7 +43,7 @@ type program struct {
 func startOpenSSL(t *testing.T, args ...string) *program {
 	t.Helper()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		skip(t, "%v", err)
+		needtest.Skip(t, "%v", err)
 	}
 	p := &program{t: t, sum: sha256.New(), change: make(chan struct{}, 1), exited: make(chan struct{})}
 	cmd := exec.Command("openssl", args...)

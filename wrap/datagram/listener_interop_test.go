@@ -14,6 +14,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
+
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // TestListenerManyClients lets clients of pion's and our own connect at once, to several sockets.
@@ -70,7 +72,7 @@ func TestListenerPrograms(t *testing.T) {
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			if _, err := exec.LookPath(args[0]); err != nil {
-				skip(t, "%s is needed: %v", args[0], err)
+				needtest.Skip(t, "%s is needed: %v", args[0], err)
 			}
 			_, server := configs(t, "", slowFlights)
 			server.Handler = echo

@@ -20,6 +20,7 @@ import (
 
 	"github.com/encase-tls/encase/bio/dtls"
 	"github.com/encase-tls/encase/wrap/datagram/lossy"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // These tests need the programs openssl, gnutls-cli and gnutls-serv. Without them they are skipped, except where the
@@ -237,7 +238,7 @@ func (m *meeting) through(to netip.AddrPort) (netip.AddrPort, error) {
 func (m *meeting) launch(at netip.AddrPort) error {
 	args := m.who.start(m.auth, at.String(), strconv.Itoa(int(at.Port())))
 	if _, err := exec.LookPath(args[0]); err != nil {
-		skip(m.t, "%v", err)
+		needtest.Skip(m.t, "%v", err)
 	}
 	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/encase-tls/encase/cmd/encase/exit"
+	"github.com/encase-tls/encase/wrap/needtest"
 )
 
 // runCommandLine runs the command until it ends by itself.
@@ -150,7 +151,7 @@ func needs(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			skip(t, "%s is not installed", p)
+			needtest.Skip(t, "%s is not installed", p)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -117,7 +118,7 @@ func startPostgres(t *testing.T) cluster {
 	t.Helper()
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if _, err := exec.LookPath("psql"); len(bins) == 0 || err != nil {
-		skip(t, "needs PostgreSQL and psql: apt-get install postgresql postgresql-client")
+		needtest.Skip(t, "needs PostgreSQL and psql: apt-get install postgresql postgresql-client")
 	}
 	slices.Sort(bins)
 	bin := bins[len(bins)-1]

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/encase-tls/encase/bio"
+	"github.com/encase-tls/encase/wrap/needtest"
 	"github.com/encase-tls/encase/wrap/porttest"
 )
 
@@ -186,7 +187,7 @@ func fullBacklog(t *testing.T) string {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-	skip(t, "this system does not limit connections that nobody accepts")
+	needtest.Skip(t, "this system does not limit connections that nobody accepts")
 	return ""
 }
 

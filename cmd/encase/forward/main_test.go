@@ -63,12 +63,3 @@ func ourGoroutines() (ours []string) {
 	}
 	return ours
 }
-
-// skip skips a test for want of something, but not where all has been provided for.
-func skip(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
