@@ -97,8 +97,10 @@ func fileOf(flag string, args []string) (string, error) {
 		return flag, nil
 	case len(args) == 0:
 		return "", exit.Usagef("which tunnel? Give a NAME, for /etc/encase/NAME.toml, or --config FILE")
+	case filepath.Base(args[0]) != args[0]:
+		return "", exit.Usagef("%s is no NAME, which stands for /etc/encase/NAME.toml; a file is named with --config %[1]s", args[0])
 	}
-	return filepath.Join(configFolder, filepath.Base(args[0])+".toml"), nil
+	return filepath.Join(configFolder, args[0]+".toml"), nil
 }
 
 func up(c *cobra.Command, file, version string) error {
